@@ -10,7 +10,7 @@ climatological sea-surface and land temperature, eight levels. The boundary data
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ GAS_CONSTANT_DRY = 287.05  # J kg-1 K-1
 LAPSE_RATE = 0.0065  # K m-1, for extrapolation below the lowest model level
 SPIN_UP_CHUNK_DAYS = 5.0
 OUTPUT_STEP = timedelta(hours=6)
-EPOCH = datetime(1990, 1, 1)
+EPOCH = datetime(1990, 1, 1, tzinfo=UTC)
 # jcm starts with a global-mean surface pressure of 1002 hPa; the observed dry-plus-moist mass gives 985 hPa.
 INITIAL_PRESSURE_FACTOR = 0.983
 # The T63 boundary file clamps sea-surface temperature at the freezing point under ice, where SPEEDY wants the
@@ -125,9 +125,7 @@ def _build(run: NatureRun) -> tuple[Any, Any, Any]:
         surface = (1 - ice) * source.sst + ice * source.stl.clip(*ICE_SURFACE_RANGE)
         source["sst"] = surface.transpose("lon", "lat", "time").astype("float32")
     forcing = ForcingData.from_dataset(source, coords=coordinates, align_mode="wrap_year")
-    dycore = DinosaurDycore(
-        coordinates, terrain, minutes * 60.0, diffusion=DiffusionFilter.default().scaled(diffusion)
-    )
+    dycore = DinosaurDycore(coordinates, terrain, minutes * 60.0, diffusion=DiffusionFilter.default().scaled(diffusion))
     model = Model(dycore, terrain=terrain, start_time=run.start.strftime("%Y-%m-%d"))
     state = model.initial_state(random_seed=run.seed)
     grid = coordinates.horizontal
@@ -168,7 +166,7 @@ def _create(file: netCDF4.Dataset, run: NatureRun, model: Any) -> None:
     file.setncatts(
         {
             "Conventions": "CF-1.11",
-            "title": f"Simulated atmosphere: jcm SPEEDY T{run.truncation}L8, seed {run.seed}, instantaneous, six-hourly",
+            "title": f"Simulated atmosphere: jcm SPEEDY T{run.truncation}L8, seed {run.seed}, six-hourly states",
             "source": "jcm (JAX-GCM, Apache-2.0); boundary data derived from ERA-Interim; climatological SST",
             "seed": run.seed,
         }
@@ -250,4 +248,4 @@ def _at_pressure(variable: str, profiles: dict[str, Field], log_pressure: Field,
 
 def quiet_jax() -> None:
     """Keep jax to its own core and from printing about absent accelerators; call before the first import of jax."""
-    os.environ.setdefault("JAX_PLATFORMS", "cpu" if not os.path.exists("/dev/nvidia0") else "")
+    os.environ.setdefault("JAX_PLATFORMS", "" if Path("/dev/nvidia0").exists() else "cpu")

@@ -55,12 +55,6 @@ def channel(name: str) -> Channel:
 
 
 DEFAULT_CHANNELS: tuple[Channel, ...] = tuple(
-    map(
-        channel,
-        ("2t", "10u", "10v", "sp")
-        + ("t850", "u850", "v850", "q850", "z850")
-        + ("t500", "u500", "v500", "z500")
-        + ("t250", "u250", "v250", "z250"),
-    )
+    channel(name) for name in "2t 10u 10v sp t850 u850 v850 q850 z850 t500 u500 v500 z500 t250 u250 v250 z250".split()
 )
 """The 17 channels of the default bundle, in their order."""

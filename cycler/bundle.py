@@ -1,0 +1,141 @@
+"""A model bundle on disk: its card and statics, read without torch; the networks are loaded where they compute.
+
+bundle.toml              the card: name, grids, channels, training data, scores, licence
+prior.safetensors        the diffusion prior
+emulator.safetensors     the emulator
+statics.nc               orography, land, climatology, standard deviation, forecast-error statistics
+"""
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dacycle.channels import Channel, channel
+from dacycle.emulators.grid import Grid, gaussian_grid
+from dacycle.errors import BundleError
+
+__all__ = ["Bundle", "Card", "Climatology", "NetworkCard", "open_bundle", "season_basis"]
+
+FloatArray = npt.NDArray[np.float32]
+DEFAULT = Path(__file__).resolve().parent.parent / "emulators" / "bundles" / "default"
+FILES = ("bundle.toml", "prior.safetensors", "emulator.safetensors", "statics.nc")
+YEAR_DAYS = 365.2425
+
+
+class NetworkCard(BaseModel):
+    """A network of the bundle: which registered architecture, and the arguments it is built with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    architecture: str
+    arguments: dict[str, int | float | str | bool | list[int]]
+
+
+class Card(BaseModel):
+    """What ``bundle.toml`` says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    version: str
+    licence: str
+    world: str = Field(description='"simulated" or the name of the reanalysis')
+    description: str
+    channels: list[str]
+    analysis_grid: tuple[int, int]
+    emulator_grid: tuple[int, int]
+    prior: NetworkCard
+    emulator: NetworkCard
+    training: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Climatology:
+    """Mean of the date and standard deviation per point.
+
+    ``coefficients`` (5, channels, nlat, nlon): mean, then cosine and sine of one and two cycles a year; ``std``
+    (channels, nlat, nlon): standard deviation of the anomalies. Both in the channels' units.
+    """
+
+    coefficients: FloatArray
+    std: FloatArray
+
+    def mean(self, time: datetime) -> FloatArray:
+        """Climatological mean (channels, nlat, nlon) of the date."""
+        return np.tensordot(season_basis(time), self.coefficients, 1).astype(np.float32)
+
+
+def season_basis(time: datetime) -> npt.NDArray[np.float32]:
+    """(5,): one, then cosine and sine of one and two cycles a year at ``time`` (aware UTC)."""
+    days = (time - datetime(2000, 1, 1, tzinfo=UTC)).total_seconds() / 86400.0
+    phase = 2 * np.pi * days / YEAR_DAYS
+    return np.array([1.0, *(f(k * phase) for k in (1, 2) for f in (np.cos, np.sin))], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle. Grids run from north to south; statics are float32 on the analysis grid."""
+
+    path: Path
+    card: Card
+    channels: tuple[Channel, ...]
+    grid: Grid
+    coarse: Grid
+    climatology: Climatology
+    orography: FloatArray
+    land: FloatArray
+    forecast_error: FloatArray
+    """(degrees, channels, channels): covariance per degree of the mean 12-h forecast's error, normalised anomalies."""
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over the bundle's files, in their fixed order."""
+        total = hashlib.sha256()
+        for name in FILES:
+            total.update(hashlib.sha256((self.path / name).read_bytes()).digest())
+        return total.hexdigest()
+
+    def index(self, name: str) -> int:
+        """Position of a channel; BundleError when the bundle lacks it."""
+        try:
+            return [c.name for c in self.channels].index(name)
+        except ValueError:
+            raise BundleError(f"bundle {self.card.name} has no channel {name}; it has {self.card.channels}") from None
+
+
+def open_bundle(location: str) -> Bundle:
+    """The bundle in a folder, or the shipped one for ``"default"``; BundleError says what is wrong with it."""
+    path = DEFAULT if location == "default" else Path(location)
+    missing = [name for name in FILES if not (path / name).is_file()]
+    if missing:
+        raise BundleError(f"bundle {path}: expected the files {', '.join(FILES)}; missing: {', '.join(missing)}")
+    try:
+        card = Card.model_validate(tomllib.loads((path / "bundle.toml").read_text()))
+        channels = tuple(channel(name) for name in card.channels)
+    except (tomllib.TOMLDecodeError, ValidationError, ValueError) as error:
+        raise BundleError(f"bundle {path}: bundle.toml is not a model card: {error}") from error
+    grid, coarse = gaussian_grid(*card.analysis_grid), gaussian_grid(*card.emulator_grid)
+    with netCDF4.Dataset(path / "statics.nc") as file:
+
+        def read(name: str, *shape: int) -> FloatArray:
+            if name not in file.variables:
+                raise BundleError(f"bundle {path}: statics.nc lacks the variable {name}")
+            values = np.ma.filled(file[name][:].astype(np.float32), np.nan)
+            expected = tuple(n if n > 0 else m for n, m in zip(shape, values.shape, strict=False))
+            if values.shape != expected or not np.isfinite(values).all():
+                raise BundleError(f"bundle {path}: {name} must be finite, of shape {shape}; got {values.shape}")
+            return np.asarray(values)
+
+        n = len(channels)
+        climatology = Climatology(read("climatology", 5, n, *grid.shape), read("standard_deviation", n, *grid.shape))
+        statics = read("orography", *grid.shape), read("land", *grid.shape)
+        forecast_error = read("forecast_error_covariance", -1, n, n)
+    return Bundle(path, card, channels, grid, coarse, climatology, *statics, forecast_error)

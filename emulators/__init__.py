@@ -1,0 +1,1 @@
+"""Emulators: a state of the atmosphere -> a later state. No files, no clock."""

@@ -1,0 +1,1 @@
+"""Observations: the outside world -> arrays with errors and quality codes."""
