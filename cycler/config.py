@@ -1,0 +1,258 @@
+"""The one configuration: a TOML file and the environment, read once, typed, passed down.
+
+Every key has a default. A key that does not exist is an error that names the nearest one that does. A variable
+``DACYCLE_SECTION__KEY`` overrides the file, as ``DACYCLE_SERVICE__PORT=9000``.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from dacycle.errors import ConfigError
+
+__all__ = ["Config", "ModelObservation", "load_config"]
+
+PREFIX = "DACYCLE_"
+DIVISORS_OF_A_DAY = (1, 2, 3, 4, 6, 8, 12, 24)
+
+
+def _utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("expected a time with its zone, as 2005-08-26T00:00:00Z")
+    return value.astimezone(UTC)
+
+
+def _divides_a_day(hours: int) -> int:
+    if hours not in DIVISORS_OF_A_DAY:
+        raise ValueError(f"expected hours that divide a day ({', '.join(map(str, DIVISORS_OF_A_DAY))})")
+    return hours
+
+
+UtcTime = Annotated[datetime, AfterValidator(_utc)]
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Paths(Section):
+    state: Path = Field(Path("state"), description="ledger, artefacts and products live below it")
+
+
+class Source(Section):
+    kind: Literal["igra"] = Field("igra", description="the archive's format")
+    location: str = Field(
+        "https://www.ncei.noaa.gov/data/integrated-global-radiosonde-archive",
+        description="its address, or a folder in that layout, with files of any year",
+    )
+
+
+class BundleSection(Section):
+    path: str = Field("default", description="a model bundle's folder; default is the one that ships")
+
+
+class Cycle(Section):
+    interval_hours: Annotated[int, AfterValidator(_divides_a_day)] = Field(
+        12, description="from one analysis to the next"
+    )
+    first: UtcTime | None = Field(None, description="the first analysis; unset: the newest time that the source covers")
+    cutoff_hours: float = Field(72, ge=0, description="the delayed cycle waits so long and until the source has it,")
+    cutoff_max_hours: float = Field(240, ge=0, description="but not longer than this")
+    early_stream: bool = Field(True, description="analyses of what has arrived so far, up to the present")
+    catch_up_limit_days: float = Field(
+        10, gt=0, description="older owed cycles expire; for `run` only: `cycle` and `backfill` know no limit"
+    )
+    rerun_window_days: float = Field(10, ge=0, description="soundings that arrive so late still cause a rerun")
+    rerun_min_fraction: float = Field(0.05, ge=0, description="of the soundings used before; fewer cause none")
+    max_attempts: int = Field(3, ge=1, description="tries before a failing cycle is given up")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Cycle":
+        if self.cutoff_max_hours < self.cutoff_hours:
+            raise ValueError(
+                f"expected cutoff_max_hours >= cutoff_hours, got {self.cutoff_max_hours:g} < {self.cutoff_hours:g}"
+            )
+        return self
+
+
+class Ensemble(Section):
+    members: int = Field(8, ge=1, le=255, description="of the ensemble")
+    seed: int = Field(0, ge=0, description="every member's noise derives from it, the cycle's time and its number")
+    chunk: int = Field(4, ge=1, description="members per batch: part of what makes a run reproducible")
+    threads: int = Field(0, ge=0, description="per process, likewise; 0: as many as there are processors")
+    executor: Literal["local", "dask"] = Field("local", description="where chunks are drawn")
+    address: str | None = Field(None, description="of the dask scheduler, as tcp://host:8786")
+
+
+class ModelObservation(Section):
+    kind: Literal["grib", "netcdf"] = Field("grib", description="the file's format")
+    location: str = Field(description="its path")
+
+
+class Assimilation(Section):
+    method: str = Field("sda", description="by name; sda is the default guidance")
+    steps: int = Field(16, ge=1, le=1000, description="denoiser calls per member")
+    withhold_folds: int = Field(0, ge=0, description="n > 0: a station is withheld when crc32(ID) % n == withhold_fold")
+    withhold_fold: int = Field(0, ge=0, description="see withhold_folds")
+    adaptive_covariance: bool = Field(True, description="errors follow the statistics of innovations")
+    model_observations: tuple[ModelObservation, ...] = Field((), description="fields of other models to assimilate")
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> "Assimilation":
+        if self.withhold_fold >= max(self.withhold_folds, 1):
+            raise ValueError(
+                f"expected withhold_fold < withhold_folds, got {self.withhold_fold} of {self.withhold_folds}"
+            )
+        return self
+
+
+class Products(Section):
+    formats: tuple[Literal["grib2", "netcdf"], ...] = Field(("grib2", "netcdf"), description="that are written")
+    members: bool = Field(True, description="each member besides mean and spread")
+    retention_days: float = Field(0, ge=0, description="0 keeps everything")
+
+
+class Service(Section):
+    host: str = Field("127.0.0.1", description="address of the status page, the API and the metrics")
+    port: int = Field(8642, ge=0, le=65535, description="0: any free one")
+    heartbeat_seconds: float = Field(20, gt=0, le=60, description="how often the daemon looks for owed cycles")
+    stop_seconds: float = Field(15, ge=0, description="how long a stop waits for the running stage")
+
+
+class Log(Section):
+    format: Literal["json", "console"] = Field("json", description="one JSON object a line, or for people")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is told")
+
+
+class Config(Section):
+    """Everything that can be set."""
+
+    paths: Paths = Paths()
+    source: Source = Source()
+    bundle: BundleSection = BundleSection()
+    cycle: Cycle = Cycle()
+    ensemble: Ensemble = Ensemble()
+    assimilation: Assimilation = Assimilation()
+    products: Products = Products()
+    service: Service = Service()
+    log: Log = Log()
+
+    @property
+    def interval(self) -> timedelta:
+        """From one analysis to the next."""
+        return timedelta(hours=self.cycle.interval_hours)
+
+    def on_grid(self, time: datetime) -> bool:
+        """Whether analyses fall on that time: whole intervals from ``cycle.first``, or from midnight without one."""
+        anchor = self.cycle.first or datetime(2000, 1, 1, tzinfo=UTC)
+        return (time - anchor) % self.interval == timedelta(0)
+
+    def floor(self, time: datetime) -> datetime:
+        """The newest analysis time that is not after ``time``."""
+        anchor = self.cycle.first or datetime(2000, 1, 1, tzinfo=UTC)
+        return anchor + (time - anchor) // self.interval * self.interval
+
+
+def load_config(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
+    """The configuration of that file (None: the defaults) and environment; ConfigError in one line."""
+    label = str(path) if path is not None else "configuration"
+    values = _read(path) if path is not None else {}
+    origin: dict[tuple[str, str], str] = {}
+    for name, section, key, text in _overrides(os.environ if environ is None else environ):
+        origin[section, key] = name
+        table = values.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{label}: {section}: expected a table, got {table!r}")
+        table[key] = _parse(text)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        told = [_tell(details, label, origin) for details in error.errors(include_url=False)]
+        raise ConfigError("; ".join(told[:3])) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        hint = "`dacycle config default > FILE` writes one"
+        raise ConfigError(f"{path}: no such configuration file; {hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def _overrides(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
+    for name, text in sorted(environ.items()):
+        section, separator, key = name.removeprefix(PREFIX).lower().partition("__")
+        if name.startswith(PREFIX) and separator:
+            yield name, section, key, text
+
+
+def _parse(text: str) -> Any:
+    """Lists and tables in TOML's notation; everything else is left to the key's type."""
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _tell(details: ErrorDetails, label: str, origin: Mapping[tuple[str, str], str]) -> str:
+    """One validation error as ``file: key: expected, got``."""
+    location = details["loc"]
+    key = ".".join(str(part) for part in location)
+    place = origin.get(tuple(str(part) for part in location[:2]), label)  # type: ignore[call-overload]
+    if details["type"] == "extra_forbidden":
+        return f"{place}: unknown key {key}; {_nearest(location)}"
+    if details["type"] == "missing":
+        return f"{place}: {key}: expected a value, got none"
+    message = details["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
+    if details["type"] in ("model_type", "model_attributes_type"):
+        message = "expected a table"
+    told = "" if "got " in message else f", got {details['input']!r}"
+    return f"{place}: {key}: {message}{told}"
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    """What a misspelt key was probably meant to be: among its neighbours first, then anywhere."""
+    model: type[BaseModel] = Config
+    for part in location[:-1]:
+        if isinstance(part, str):
+            model = _model_of(model.model_fields[part].annotation) or model
+    wrong = str(location[-1])
+    near = difflib.get_close_matches(wrong, model.model_fields, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {'.'.join([*map(str, location[:-1]), near[0]])}?"
+    everywhere = [(section, key) for section, _, table in tables() for key in table.model_fields]
+    far = difflib.get_close_matches(wrong, [key for _, key in everywhere], n=1, cutoff=0.6)
+    if far:
+        return f"did you mean {' or '.join(f'{section}.{key}' for section, key in everywhere if key == far[0])}?"
+    nearest = max(model.model_fields, key=lambda name: difflib.SequenceMatcher(None, wrong, name).ratio())
+    return f"the nearest known key is {nearest}, of {', '.join(model.model_fields)}"
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    if get_origin(annotation) in (Union, UnionType, tuple, list):
+        return next(filter(None, map(_model_of, get_args(annotation))), None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def tables() -> Iterator[tuple[str, str, type[BaseModel]]]:
+    """Name, description and model of every section."""
+    for name, field in Config.model_fields.items():
+        model = _model_of(field.annotation)
+        if model is not None:
+            yield name, field.description or "", model

@@ -1,0 +1,47 @@
+"""The configuration told: its JSON schema, and a commented default file made from the model."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+
+from dacycle.cycler.config import Config, tables
+
+__all__ = ["default_toml", "schema_json"]
+
+
+def schema_json() -> str:
+    """The JSON schema of the configuration."""
+    return json.dumps(Config.model_json_schema(), indent=2)
+
+
+def default_toml() -> str:
+    """A file that sets every key to its default, each with what it means."""
+    lines = ["# Every key has a default; keep what you change.", ""]
+    for section, _, model in tables():
+        lines.append(f"[{section}]")
+        for key, field in model.model_fields.items():
+            default = field.get_default(call_default_factory=True)
+            unset = default is None or default is PydanticUndefined or default == ()
+            shown = "" if default is None else f" = {_toml(default)}"
+            entry = f"# {key}{shown}" if unset else f"{key}{shown}"
+            if len(entry) > 60:
+                lines += [f"# {field.description}:", entry]
+            else:
+                lines.append(f"{entry:<36} # {field.description}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (str, Path)):
+        return json.dumps(str(value))
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
