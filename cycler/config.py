@@ -46,35 +46,39 @@ class Section(BaseModel):
 
 
 class Paths(Section):
-    state: Path = Field(Path("state"), description="ledger, artefacts and products live below it")
+    state: Path = Field(default=Path("state"), description="ledger, artefacts and products live below it")
 
 
 class Source(Section):
-    kind: Literal["igra"] = Field("igra", description="the archive's format")
+    kind: Literal["igra"] = Field(default="igra", description="the archive's format")
     location: str = Field(
-        "https://www.ncei.noaa.gov/data/integrated-global-radiosonde-archive",
+        default="https://www.ncei.noaa.gov/data/integrated-global-radiosonde-archive",
         description="its address, or a folder in that layout, with files of any year",
     )
 
 
 class BundleSection(Section):
-    path: str = Field("default", description="a model bundle's folder; default is the one that ships")
+    path: str = Field(default="default", description="a model bundle's folder; default is the one that ships")
 
 
 class Cycle(Section):
     interval_hours: Annotated[int, AfterValidator(_divides_a_day)] = Field(
-        12, description="from one analysis to the next"
+        default=12, description="from one analysis to the next"
     )
-    first: UtcTime | None = Field(None, description="the first analysis; unset: the newest time that the source covers")
-    cutoff_hours: float = Field(72, ge=0, description="the delayed cycle waits so long and until the source has it,")
-    cutoff_max_hours: float = Field(240, ge=0, description="but not longer than this")
-    early_stream: bool = Field(True, description="analyses of what has arrived so far, up to the present")
+    first: UtcTime | None = Field(
+        default=None, description="the first analysis; unset: the newest time that the source covers"
+    )
+    cutoff_hours: float = Field(
+        default=72, ge=0, description="the delayed cycle waits so long and until the source has it,"
+    )
+    cutoff_max_hours: float = Field(default=240, ge=0, description="but not longer than this")
+    early_stream: bool = Field(default=True, description="analyses of what has arrived so far, up to the present")
     catch_up_limit_days: float = Field(
-        10, gt=0, description="older owed cycles expire; for `run` only: `cycle` and `backfill` know no limit"
+        default=10, gt=0, description="older owed cycles expire; for `run` only: `cycle` and `backfill` know no limit"
     )
-    rerun_window_days: float = Field(10, ge=0, description="soundings that arrive so late still cause a rerun")
-    rerun_min_fraction: float = Field(0.05, ge=0, description="of the soundings used before; fewer cause none")
-    max_attempts: int = Field(3, ge=1, description="tries before a failing cycle is given up")
+    rerun_window_days: float = Field(default=10, ge=0, description="soundings that arrive so late still cause a rerun")
+    rerun_min_fraction: float = Field(default=0.05, ge=0, description="of the soundings used before; fewer cause none")
+    max_attempts: int = Field(default=3, ge=1, description="tries before a failing cycle is given up")
 
     @model_validator(mode="after")
     def _ordered(self) -> "Cycle":
@@ -86,26 +90,32 @@ class Cycle(Section):
 
 
 class Ensemble(Section):
-    members: int = Field(8, ge=1, le=255, description="of the ensemble")
-    seed: int = Field(0, ge=0, description="every member's noise derives from it, the cycle's time and its number")
-    chunk: int = Field(4, ge=1, description="members per batch: part of what makes a run reproducible")
-    threads: int = Field(0, ge=0, description="per process, likewise; 0: as many as there are processors")
-    executor: Literal["local", "dask"] = Field("local", description="where chunks are drawn")
-    address: str | None = Field(None, description="of the dask scheduler, as tcp://host:8786")
+    members: int = Field(default=8, ge=1, le=255, description="of the ensemble")
+    seed: int = Field(
+        default=0, ge=0, description="every member's noise derives from it, the cycle's time and its number"
+    )
+    chunk: int = Field(default=4, ge=1, description="members per batch: part of what makes a run reproducible")
+    threads: int = Field(default=0, ge=0, description="per process, likewise; 0: as many as there are processors")
+    executor: Literal["local", "dask"] = Field(default="local", description="where chunks are drawn")
+    address: str | None = Field(default=None, description="of the dask scheduler, as tcp://host:8786")
 
 
 class ModelObservation(Section):
-    kind: Literal["grib", "netcdf"] = Field("grib", description="the file's format")
+    kind: Literal["grib", "netcdf"] = Field(default="grib", description="the file's format")
     location: str = Field(description="its path")
 
 
 class Assimilation(Section):
-    method: str = Field("sda", description="by name; sda is the default guidance")
-    steps: int = Field(16, ge=1, le=1000, description="denoiser calls per member")
-    withhold_folds: int = Field(0, ge=0, description="n > 0: a station is withheld when crc32(ID) % n == withhold_fold")
-    withhold_fold: int = Field(0, ge=0, description="see withhold_folds")
-    adaptive_covariance: bool = Field(True, description="errors follow the statistics of innovations")
-    model_observations: tuple[ModelObservation, ...] = Field((), description="fields of other models to assimilate")
+    method: str = Field(default="sda", description="by name; sda is the default guidance")
+    steps: int = Field(default=16, ge=1, le=1000, description="denoiser calls per member")
+    withhold_folds: int = Field(
+        default=0, ge=0, description="n > 0: a station is withheld when crc32(ID) % n == withhold_fold"
+    )
+    withhold_fold: int = Field(default=0, ge=0, description="see withhold_folds")
+    adaptive_covariance: bool = Field(default=True, description="errors follow the statistics of innovations")
+    model_observations: tuple[ModelObservation, ...] = Field(
+        default=(), description="fields of other models to assimilate"
+    )
 
     @model_validator(mode="after")
     def _fold_exists(self) -> "Assimilation":
@@ -117,21 +127,21 @@ class Assimilation(Section):
 
 
 class Products(Section):
-    formats: tuple[Literal["grib2", "netcdf"], ...] = Field(("grib2", "netcdf"), description="that are written")
-    members: bool = Field(True, description="each member besides mean and spread")
-    retention_days: float = Field(0, ge=0, description="0 keeps everything")
+    formats: tuple[Literal["grib2", "netcdf"], ...] = Field(default=("grib2", "netcdf"), description="that are written")
+    members: bool = Field(default=True, description="each member besides mean and spread")
+    retention_days: float = Field(default=0, ge=0, description="0 keeps everything")
 
 
 class Service(Section):
-    host: str = Field("127.0.0.1", description="address of the status page, the API and the metrics")
-    port: int = Field(8642, ge=0, le=65535, description="0: any free one")
-    heartbeat_seconds: float = Field(20, gt=0, le=60, description="how often the daemon looks for owed cycles")
-    stop_seconds: float = Field(15, ge=0, description="how long a stop waits for the running stage")
+    host: str = Field(default="127.0.0.1", description="address of the status page, the API and the metrics")
+    port: int = Field(default=8642, ge=0, le=65535, description="0: any free one")
+    heartbeat_seconds: float = Field(default=20, gt=0, le=60, description="how often the daemon looks for owed cycles")
+    stop_seconds: float = Field(default=15, ge=0, description="how long a stop waits for the running stage")
 
 
 class Log(Section):
-    format: Literal["json", "console"] = Field("json", description="one JSON object a line, or for people")
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is told")
+    format: Literal["json", "console"] = Field(default="json", description="one JSON object a line, or for people")
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least that is told")
 
 
 class Config(Section):
@@ -214,7 +224,7 @@ def _tell(details: ErrorDetails, label: str, origin: Mapping[tuple[str, str], st
     """One validation error as ``file: key: expected, got``."""
     location = details["loc"]
     key = ".".join(str(part) for part in location)
-    place = origin.get(tuple(str(part) for part in location[:2]), label)  # type: ignore[call-overload]
+    place = next((name for at, name in origin.items() if location[:2] == at), label)
     if details["type"] == "extra_forbidden":
         return f"{place}: unknown key {key}; {_nearest(location)}"
     if details["type"] == "missing":
