@@ -1,0 +1,1 @@
+"""The stages of one cycle, the ledger that remembers them, and recovery."""

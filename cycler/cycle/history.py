@@ -1,0 +1,183 @@
+"""Reading the ledger: what ran, what came of it, what is there to go on from."""
+
+import sqlite3
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dacycle.cycler.cycle.records import (
+    Artefact,
+    Counts,
+    CycleRecord,
+    Departure,
+    Event,
+    StageRecord,
+    Statistics,
+    format_time,
+    parse_time,
+)
+from dacycle.cycler.cycle.schema import connect_reader, ledger_errors
+from dacycle.cycler.cycle.states import PUBLISHED, State, Stream
+
+__all__ = ["LEDGER_NAME", "History"]
+
+LEDGER_NAME = "ledger.sqlite"
+
+
+class History:
+    """Queries over a ledger. Opened by itself it is read-only; a ``Ledger`` is one that also writes."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path, self._connection = path, connection
+
+    @classmethod
+    def read(cls, state: Path) -> "History":
+        """The ledger of a state directory, for reading; StateError where there is none."""
+        path = state / LEDGER_NAME
+        return cls(path, connect_reader(path))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def __enter__(self) -> "History":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        with ledger_errors(self.path):
+            return self._connection.execute(sql, values).fetchall()
+
+    def cycles(
+        self,
+        stream: Stream | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        newest: int | None = None,
+        superseded: bool = False,
+    ) -> list[CycleRecord]:
+        """Cycles, oldest first, delayed before early: all, or those that the arguments leave.
+
+        ``since`` and ``until`` are inclusive; ``newest`` keeps so many of the last; superseded versions are left out
+        unless asked for.
+        """
+        clauses, values = ["1"], list[Any]()
+        for clause, value in (
+            ("stream = ?", stream),
+            ("time >= ?", since and format_time(since)),
+            ("time <= ?", until and format_time(until)),
+        ):
+            if value is not None:
+                clauses.append(clause)
+                values.append(str(value))
+        if not superseded:
+            clauses.append("state != 'superseded'")
+        limit = "" if newest is None else f"LIMIT {int(newest)}"
+        where = " AND ".join(clauses)
+        rows = self._rows(
+            f"SELECT * FROM cycles WHERE {where} ORDER BY time DESC, stream DESC, version DESC {limit}", *values
+        )
+        return [_cycle(row) for row in reversed(rows)]
+
+    def cycle(self, time: datetime, stream: Stream) -> CycleRecord | None:
+        """The valid version of a cycle."""
+        sql = (
+            "SELECT * FROM cycles WHERE time = ? AND stream = ? AND state != 'superseded' ORDER BY version DESC LIMIT 1"
+        )
+        return next(map(_cycle, self._rows(sql, format_time(time), stream)), None)
+
+    def by_id(self, cycle: int) -> CycleRecord:
+        """The cycle of that number."""
+        return _cycle(self._rows("SELECT * FROM cycles WHERE id = ?", cycle)[0])
+
+    def in_states(self, states: Iterable[State]) -> list[CycleRecord]:
+        """Cycles in any of these states, oldest first."""
+        wanted = sorted(states)
+        marks = ", ".join("?" * len(wanted))
+        sql = f"SELECT * FROM cycles WHERE state IN ({marks}) ORDER BY time, stream, version"
+        return [_cycle(row) for row in self._rows(sql, *wanted)]
+
+    def newest_published(self, stream: Stream, state: State | None = None) -> CycleRecord | None:
+        """The published cycle with the latest analysis time."""
+        states = sorted(PUBLISHED) if state is None else [state]
+        marks = ", ".join("?" * len(states))
+        sql = f"SELECT * FROM cycles WHERE stream = ? AND state IN ({marks}) ORDER BY time DESC LIMIT 1"
+        return next(map(_cycle, self._rows(sql, stream, *states)), None)
+
+    def stages(self, cycle: int) -> dict[str, StageRecord]:
+        """Stages that were begun, in their order."""
+        rows = self._rows("SELECT * FROM stages WHERE cycle = ? ORDER BY rowid", cycle)
+        return {
+            row["stage"]: StageRecord(
+                row["stage"], row["state"], row["attempt"], parse_time(row["started_at"]), row["seconds"]
+            )
+            for row in rows
+        }
+
+    def artefacts(self, cycle: int, stage: str | None = None) -> dict[str, Artefact]:
+        """Files that the cycle made, by name."""
+        sql = "SELECT * FROM artefacts WHERE cycle = ?1 AND (?2 IS NULL OR stage = ?2) ORDER BY name"
+        return {
+            row["name"]: Artefact(row["stage"], row["name"], row["path"], row["sha256"], row["bytes"])
+            for row in self._rows(sql, cycle, stage)
+        }
+
+    def counts(self, cycle: int) -> Counts:
+        """Soundings and values that came, and what became of them."""
+        record = self.by_id(cycle)
+        values: dict[str, dict[str, int]] = {}
+        for row in self._rows("SELECT * FROM value_counts WHERE cycle = ? ORDER BY rowid", cycle):
+            values.setdefault(row["channel"], {})[row["status"]] = row["n"]
+        return Counts(record.soundings_received, record.soundings_used, record.soundings_withheld, values)
+
+    def statistics(self, cycle: int) -> Statistics:
+        """Departures and spread against skill, by channel."""
+        tables: dict[str, dict[str, Departure]] = {"omb": {}, "oma": {}}
+        for row in self._rows("SELECT * FROM departures WHERE cycle = ? ORDER BY rowid", cycle):
+            tables[row["kind"]][row["channel"]] = Departure(row["n"], row["bias"], row["rms"])
+        ratios = self._rows("SELECT * FROM spread_skill WHERE cycle = ? ORDER BY rowid", cycle)
+        return Statistics(tables["omb"], tables["oma"], {row["channel"]: row["ratio"] for row in ratios})
+
+    def outcomes(self) -> dict[tuple[str, str], int]:
+        """How many cycles ended in each state, by (stream, state)."""
+        rows = self._rows("SELECT stream, state, count(*) AS n FROM cycles GROUP BY stream, state")
+        return {(row["stream"], row["state"]): row["n"] for row in rows}
+
+    def events(self, newest: int = 100) -> list[Event]:
+        """The last lines of the log, newest first."""
+        rows = self._rows("SELECT * FROM events ORDER BY id DESC LIMIT ?", newest)
+        return [Event(parse_time(row["at"]), row["level"], row["cycle"], row["text"]) for row in rows]
+
+    def note(self, key: str) -> str | None:
+        """A remembered value, as the source's newest time."""
+        return next((row["value"] for row in self._rows("SELECT value FROM notes WHERE key = ?", key)), None)
+
+    def time_note(self, key: str) -> datetime | None:
+        """A remembered time."""
+        text = self.note(key)
+        return parse_time(text) if text else None
+
+
+def _cycle(row: sqlite3.Row) -> CycleRecord:
+    return CycleRecord(
+        id=row["id"],
+        time=parse_time(row["time"]),
+        stream=Stream(row["stream"]),
+        version=row["version"],
+        state=State(row["state"]),
+        background=row["background"],
+        base=row["base"],
+        reason=row["reason"],
+        held=bool(row["held"]),
+        inputs=row["inputs"],
+        soundings_received=row["soundings_received"],
+        soundings_used=row["soundings_used"],
+        soundings_withheld=row["soundings_withheld"],
+        attempts=row["attempts"],
+        created_at=parse_time(row["created_at"]),
+        changed_at=parse_time(row["changed_at"]),
+        published_at=parse_time(row["published_at"]) if row["published_at"] else None,
+    )

@@ -1,0 +1,178 @@
+"""Writing the ledger: one writer, one transaction per fact, each on disk when the call returns."""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dacycle.cycler.cycle.history import LEDGER_NAME, History
+from dacycle.cycler.cycle.records import Artefact, Counts, CycleRecord, Statistics, format_time
+from dacycle.cycler.cycle.schema import connect_writer, ledger_errors
+from dacycle.cycler.cycle.states import PUBLISHED, State, Stream, allowed
+from dacycle.errors import StateError
+
+__all__ = ["Ledger"]
+
+
+class Ledger(History):
+    """The record of everything that cycles did. Whoever holds the state directory's lock may write."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        super().__init__(path, connection)
+        self._one_at_a_time = threading.RLock()
+
+    @classmethod
+    def open(cls, state: Path) -> "Ledger":
+        """The ledger of a state directory, created where there is none."""
+        try:
+            state.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StateError(f"state directory {state} cannot be made: {error}; set [paths] state") from error
+        path = state / LEDGER_NAME
+        return cls(path, connect_writer(path))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._one_at_a_time, ledger_errors(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        with self._one_at_a_time:
+            return super()._rows(sql, *values)
+
+    def add_cycle(self, time: datetime, stream: Stream, now: datetime, state: State = State.PENDING) -> CycleRecord:
+        """The valid version of a cycle, newly entered where there is none."""
+        with self._transaction() as db:
+            found = self.cycle(time, stream)
+            if found is not None:
+                return found
+            key = (format_time(time), str(stream))
+            sql = "SELECT coalesce(max(version), 0) + 1 FROM cycles WHERE time = ? AND stream = ?"
+            version = db.execute(sql, key).fetchone()[0]
+            at = format_time(now)
+            sql = "INSERT INTO cycles (time, stream, version, state, created_at, changed_at) VALUES (?, ?, ?, ?, ?, ?)"
+            db.execute(sql, (*key, version, str(state), at, at))
+        created = self.cycle(time, stream)
+        assert created is not None
+        return created
+
+    def move(
+        self,
+        cycle: int,
+        state: State,
+        now: datetime,
+        reason: str = "",
+        tell: str = "",
+        level: str = "info",
+    ) -> CycleRecord:
+        """Take a cycle to another state, with why, and a line in the log; StateError for a forbidden step."""
+        with self._transaction() as db:
+            record = self.by_id(cycle)
+            if not allowed(record.state, state):
+                raise StateError(f"cycle {record.label} cannot go from {record.state} to {state}")
+            at = format_time(now)
+            published = at if state in PUBLISHED else None
+            sql = (
+                "UPDATE cycles SET state = ?, reason = ?, changed_at = ?, published_at = coalesce(?, published_at)"
+                " WHERE id = ?"
+            )
+            db.execute(sql, (str(state), reason, at, published, cycle))
+            if tell:
+                self._tell(db, tell, now, level, cycle)
+        return self.by_id(cycle)
+
+    def count_attempt(self, cycle: int) -> None:
+        """Another try begins."""
+        with self._transaction() as db:
+            db.execute("UPDATE cycles SET attempts = attempts + 1 WHERE id = ?", (cycle,))
+
+    def start_from(self, cycle: int, background: str, base: int | None) -> None:
+        """Say what the background is, and whose analysis it came from."""
+        with self._transaction() as db:
+            db.execute("UPDATE cycles SET background = ?, base = ? WHERE id = ?", (background, base, cycle))
+
+    def hold(self, cycle: int, held: bool) -> None:
+        """An operator's not yet, or go on."""
+        with self._transaction() as db:
+            db.execute("UPDATE cycles SET held = ? WHERE id = ?", (int(held), cycle))
+
+    def begin_stage(self, cycle: int, stage: str, now: datetime) -> None:
+        """A stage runs; what a former try of it made is forgotten."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM artefacts WHERE cycle = ? AND stage = ? AND name NOT LIKE 'chunk%'", (cycle, stage))
+            sql = (
+                "INSERT INTO stages (cycle, stage, state, attempt, started_at) VALUES (?, ?, 'running', 1, ?)"
+                " ON CONFLICT (cycle, stage)"
+                " DO UPDATE SET state = 'running', attempt = attempt + 1, seconds = NULL, started_at = excluded.started_at"
+            )
+            db.execute(sql, (cycle, stage, format_time(now)))
+
+    def end_stage(self, cycle: int, stage: str, seconds: float, failed: bool = False) -> None:
+        """A stage is done, or broke."""
+        with self._transaction() as db:
+            sql = "UPDATE stages SET state = ?, seconds = ? WHERE cycle = ? AND stage = ?"
+            db.execute(sql, ("failed" if failed else "done", round(seconds, 3), cycle, stage))
+
+    def add_artefact(self, cycle: int, artefact: Artefact) -> None:
+        """A file is in its place."""
+        with self._transaction() as db:
+            sql = "INSERT OR REPLACE INTO artefacts (cycle, stage, name, path, sha256, bytes) VALUES (?, ?, ?, ?, ?, ?)"
+            a = artefact
+            db.execute(sql, (cycle, a.stage, a.name, a.path, a.sha256, a.bytes))
+
+    def forget_artefacts(self, cycle: int, names: Iterable[str]) -> None:
+        """Files are about to go."""
+        with self._transaction() as db:
+            db.executemany("DELETE FROM artefacts WHERE cycle = ? AND name = ?", [(cycle, name) for name in names])
+
+    def set_counts(self, cycle: int, counts: Counts, inputs: str) -> None:
+        """What came and what became of it."""
+        with self._transaction() as db:
+            sql = (
+                "UPDATE cycles SET soundings_received = ?, soundings_used = ?, soundings_withheld = ?, inputs = ?"
+                " WHERE id = ?"
+            )
+            db.execute(sql, (counts.received, counts.used, counts.withheld, inputs, cycle))
+            db.execute("DELETE FROM value_counts WHERE cycle = ?", (cycle,))
+            rows = [(cycle, c, status, n) for c, by_status in counts.values.items() for status, n in by_status.items()]
+            db.executemany("INSERT INTO value_counts (cycle, channel, status, n) VALUES (?, ?, ?, ?)", rows)
+
+    def set_statistics(self, cycle: int, statistics: Statistics) -> None:
+        """What the observations say of background and analysis."""
+        with self._transaction() as db:
+            for table in ("departures", "spread_skill"):
+                db.execute(f"DELETE FROM {table} WHERE cycle = ?", (cycle,))
+            rows = [
+                (cycle, kind, name, d.n, d.bias, d.rms)
+                for kind, by_channel in (("omb", statistics.omb), ("oma", statistics.oma))
+                for name, d in by_channel.items()
+            ]
+            db.executemany(
+                "INSERT INTO departures (cycle, kind, channel, n, bias, rms) VALUES (?, ?, ?, ?, ?, ?)", rows
+            )
+            ratios = [(cycle, name, ratio) for name, ratio in statistics.spread_skill.items()]
+            db.executemany("INSERT INTO spread_skill (cycle, channel, ratio) VALUES (?, ?, ?)", ratios)
+
+    def set_note(self, key: str, value: str) -> None:
+        """Remember a value."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO notes (key, value) VALUES (?, ?)", (key, value))
+
+    def tell(self, text: str, now: datetime, level: str = "info", cycle: int | None = None) -> None:
+        """A line in the log that an operator reads."""
+        with self._transaction() as db:
+            self._tell(db, text, now, level, cycle)
+
+    @staticmethod
+    def _tell(db: sqlite3.Connection, text: str, now: datetime, level: str, cycle: int | None) -> None:
+        sql = "INSERT INTO events (at, level, cycle, text) VALUES (?, ?, ?, ?)"
+        db.execute(sql, (format_time(now), level, cycle, text))
