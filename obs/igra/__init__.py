@@ -1,0 +1,1 @@
+"""IGRA v2: NCEI's radiosonde archive, as text, as files, as a server."""
