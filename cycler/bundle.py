@@ -29,6 +29,7 @@ FloatArray = npt.NDArray[np.float32]
 DEFAULT = Path(__file__).resolve().parent.parent / "emulators" / "bundles" / "default"
 FILES = ("bundle.toml", "prior.safetensors", "emulator.safetensors", "statics.nc")
 YEAR_DAYS = 365.2425
+PACKED_MAXIMUM = 32766  # 32767 and its negative are netCDF's default fill value or next to it
 
 
 class NetworkCard(BaseModel):
@@ -134,8 +135,15 @@ def open_bundle(location: str) -> Bundle:
                 raise BundleError(f"bundle {path}: {name} must be finite, of shape {shape}; got {values.shape}")
             return np.asarray(values)
 
+        def unpack(name: str, *shape: int) -> FloatArray:
+            """16-bit values, scaled per channel (and harmonic) by their largest magnitude."""
+            scale = read(f"{name}_scale", *shape[:-2])[..., None, None]
+            return read(f"{name}_packed", *shape) * (scale / np.float32(PACKED_MAXIMUM))
+
         n = len(channels)
-        climatology = Climatology(read("climatology", 5, n, *grid.shape), read("standard_deviation", n, *grid.shape))
+        climatology = Climatology(
+            unpack("climatology", 5, n, *grid.shape), unpack("standard_deviation", n, *grid.shape)
+        )
         statics = read("orography", *grid.shape), read("land", *grid.shape)
         forecast_error = read("forecast_error_covariance", -1, n, n)
     return Bundle(path, card, channels, grid, coarse, climatology, *statics, forecast_error)

@@ -1,0 +1,1 @@
+"""Score-based data assimilation: prior, operators, guidance, sampler. Arrays in, arrays out."""

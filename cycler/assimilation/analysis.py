@@ -1,0 +1,126 @@
+"""Drawing members of an analysis ensemble: the one entry for the cycle.
+
+A member starts from an exact sample of the *Gaussian* posterior (prior covariance, soundings and forecast together, by
+perturbed observations), is noised to the level at which the network has something to add, and follows the guided flow
+down. Where the prior is Gaussian this start is already exact, at any level; where it is not, the network reshapes what
+lies below it. That replaces the long way from pure noise.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dacycle.cycler.assimilation.fields import lift
+from dacycle.cycler.assimilation.forecast_term import ForecastTerm
+from dacycle.cycler.assimilation.gain import Observations, condition
+from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.cycler.assimilation.guidance import SpectralGuidance
+from dacycle.cycler.assimilation.points import point_operator
+from dacycle.cycler.assimilation.prior import DiffusionPrior, load_prior
+from dacycle.cycler.assimilation.sampler import karras_ladder, sample
+from dacycle.cycler.bundle import Bundle
+from dacycle.errors import ConfigError
+from dacycle.obs.batch import ObservationBatch
+
+__all__ = ["METHODS", "Analyst", "Settings"]
+
+FloatArray = npt.NDArray[np.float32]
+METHODS = ("sda", "sda-jacobian-free", "oi")
+SMALLEST_LEVEL = 0.03
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``method``: one of METHODS; ``steps``: denoiser calls; ``start_level``: noise level where the network begins."""
+
+    method: str = "sda"
+    steps: int = 16
+    start_level: float = 5.0
+
+
+class Analyst:
+    """Holds a bundle's prior and draws members with it."""
+
+    def __init__(self, bundle: Bundle, settings: Settings, device: str = "cpu") -> None:
+        if settings.method not in METHODS:
+            raise ConfigError(
+                f"assimilation method {settings.method!r} is unknown; expected one of {', '.join(METHODS)}"
+            )
+        self.bundle, self.settings, self.device = bundle, settings, device
+        self.prior: DiffusionPrior = load_prior(bundle, device)
+        self._error = torch.as_tensor(bundle.forecast_error, device=device)
+        self._std = torch.as_tensor(bundle.climatology.std, device=device)
+
+    def draw(
+        self,
+        time: datetime,
+        batch: ObservationBatch,
+        forecast: FloatArray | None,
+        members: Sequence[int],
+        seed: int,
+        check: Callable[[], None] = lambda: None,
+    ) -> FloatArray:
+        """Members (len(members), channels, nlat, nlon), physical units, of the analysis at ``time``.
+
+        ``batch``: only its values still to be assimilated enter. ``forecast`` (N, channels, h, w): all emulator
+        members, of which the mean is observed. Each member's noise derives from (seed, time, member) alone.
+        """
+        observations = self.observations(time, batch, forecast)
+        generators = [member_generator(seed, time, member) for member in members]
+        with torch.no_grad():
+            x = gaussian_posterior(self.prior.gaussian, observations, generators)
+            if self.settings.method != "oi":
+                noise = [self.prior.gaussian.noise(x[:1], g) for g in generators]
+                x = x + self.settings.start_level * torch.cat(noise)
+                ladder = karras_ladder(self.settings.start_level, SMALLEST_LEVEL, self.settings.steps)
+                guidance = SpectralGuidance(self.prior.gaussian, self.settings.method == "sda-jacobian-free")
+                x = sample(guidance.guide(self.prior.at(time), observations), x, ladder, check)
+            states = (x * self._std).cpu().numpy() + self.bundle.climatology.mean(time)
+        for k, c in enumerate(self.bundle.channels):
+            if c.variable == "q":
+                states[:, k] = np.maximum(states[:, k], 0.0)
+        return np.asarray(states, dtype=np.float32)
+
+    def observations(self, time: datetime, batch: ObservationBatch, forecast: FloatArray | None) -> Observations:
+        """Soundings and forecast as operators on the normalised state."""
+        points, innovation = point_operator(self.bundle, self.prior.gaussian, batch, time)
+        term = None
+        if forecast is not None:
+            anomaly = lift(self.bundle, forecast.mean(0), time) - self.bundle.climatology.mean(time)
+            normalised = torch.as_tensor(anomaly, device=self.device) / self._std
+            term = ForecastTerm(self.prior.gaussian, self._error, normalised)
+        return Observations(points, innovation, term)
+
+
+def member_generator(seed: int, time: datetime, member: int) -> torch.Generator:
+    """The member's own stream of random numbers."""
+    words = np.random.SeedSequence([seed, int(time.timestamp()) // 3600, member]).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
+
+
+def gaussian_posterior(
+    prior: GaussianPrior, observations: Observations, generators: Sequence[torch.Generator]
+) -> Tensor:
+    """One exact draw per generator of the Gaussian posterior (m, channels, nlat, nlon).
+
+    Conditioning by perturbed observations: a draw of the prior, moved by the gain times what the perturbed
+    observations say of it, is a draw of the posterior.
+    """
+    device = prior.rest.device
+
+    def white(shape: Sequence[int]) -> Tensor:
+        return torch.stack([torch.randn(*shape, generator=g) for g in generators]).to(device)
+
+    a = torch.cat([prior.sample(1, g)[0] for g in generators])
+    field = prior.synthesise(a)
+    r_o = observations.innovation + white((len(observations.points),)) - observations.points.apply(field)
+    term, r_f = observations.forecast, None
+    if term is not None:
+        r_f = term.values + term.variance.sqrt() * white(term.variance.shape) - term.apply(a)
+    weights = condition(prior, prior.covariance, prior.rest, observations, (r_o, r_f), tolerance=1e-3, limit=200)
+    return prior.synthesise(a + weights.increment)

@@ -1,0 +1,49 @@
+"""The emulator's mean forecast as one more observation, with errors correlated in space and between channels.
+
+For a calibrated forecast f with error covariance P and climatological covariance C, f | x ~ N(A x, A P) with
+A = I - P C^-1 (a forecast regresses towards climatology). Per spherical-harmonic degree both are matrices over the
+channels. In the basis T that makes C the identity and P diagonal, p in (0, 1), the channels decouple:
+
+    T f / (1 - p) = T x + e,    e ~ N(0, p / (1 - p)).
+
+So the correlated errors of a whole field become independent scalar observations: a diagonal R over grid points, which
+would be overconfident, is never formed. Derivation: Gaussian conditioning of x on f, written as a likelihood of f.
+"""
+
+import torch
+from torch import Tensor
+
+from dacycle.cycler.assimilation.gaussian import GaussianPrior
+
+__all__ = ["ForecastTerm"]
+
+# A forecast is never taken as perfect, nor as useless to the point of dividing by zero.
+SHARE_BOUNDS = (0.01, 0.995)
+
+
+class ForecastTerm:
+    """Observes degrees below ``error_covariance.shape[0]``; ``values`` (channels, l*l) are T f / (1 - p)."""
+
+    def __init__(self, prior: GaussianPrior, error_covariance: Tensor, forecast: Tensor) -> None:
+        """``error_covariance`` (degrees, channels, channels) of the normalised forecast's scaled coefficients;
+        ``forecast`` (channels, nlat, nlon): the normalised mean forecast, lifted to the analysis grid."""
+        degrees = error_covariance.shape[0]
+        self.count = degrees**2
+        values = prior.eigenvalues[:degrees].clamp_min(1e-6)
+        whiten = prior.eigenvectors[:degrees].transpose(-1, -2) / values.sqrt()[..., None]
+        share, rotation = torch.linalg.eigh(whiten @ error_covariance @ whiten.transpose(-1, -2))
+        share = share.clamp(*SHARE_BOUNDS)
+        self.transform = rotation.transpose(-1, -2) @ whiten  # T, (degrees, channels, channels)
+        degree = prior.harmonics.degree[: self.count]
+        self._transform_at = self.transform[degree]
+        self.variance = (share / (1 - share))[degree].T.contiguous()  # R, (channels, l*l)
+        a = prior.analyse(forecast[None])[..., : self.count]
+        self.values = self.apply(a)[0] / (1 - share[degree].T)
+
+    def apply(self, a: Tensor) -> Tensor:
+        """T a: scaled coefficients (m, channels, >= l*l) -> (m, channels, l*l)."""
+        return torch.einsum("kcd,mdk->mck", self._transform_at, a[..., : self.count])
+
+    def adjoint(self, z: Tensor) -> Tensor:
+        """T' z: (m, channels, l*l) -> the same shape."""
+        return torch.einsum("kdc,mdk->mck", self._transform_at, z)

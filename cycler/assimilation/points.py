@@ -1,0 +1,108 @@
+"""Soundings as a linear operator on the normalised state, and its factors in spherical-harmonic space.
+
+With x the anomalies divided by their standard deviation s, a sounding value of channel c at a point is
+
+    y - climatology = sum over four corners of w_k s_k x_k + error,
+
+divided here by the error's standard deviation, so that R is the identity.
+"""
+
+from datetime import datetime
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.cycler.bundle import Bundle
+from dacycle.emulators.grid import bilinear
+from dacycle.obs.batch import ObservationBatch
+
+__all__ = ["PointOperator", "point_operator"]
+
+
+class PointOperator:
+    """H for n values at distinct points. ``corners`` and ``weights`` (n, 4) act on the flattened grid.
+
+    ``channel`` (n,) is the channel's position; ``weights`` hold interpolation, standard deviation and 1 / sigma.
+    """
+
+    def __init__(self, prior: GaussianPrior, channel: Tensor, corners: Tensor, weights: Tensor) -> None:
+        self.channel, self.corners, self.weights = channel, corners, weights
+        self._channels, self._points = prior.channels, prior.grid.shape[0] * prior.grid.shape[1]
+        self._shape = prior.grid.shape
+        # In spectral space one row of harmonics per distinct point serves all channels and levels of a sounding; the
+        # standard deviation is taken as constant over the four corners there, which only the operator V sees.
+        scale = weights.sum(-1)
+        share = torch.where(scale[:, None] == 0, 0.25, weights / scale[:, None])
+        keys = torch.cat([corners.double(), share.double().mul(1e6).round()], 1)
+        _, self._place, first = _unique_rows(keys)
+        self._scale = scale
+        self._harmonics = _harmonics_at(prior, corners[first], share[first])  # (places, L*L)
+
+    def __len__(self) -> int:
+        return len(self.channel)
+
+    def apply(self, x: Tensor) -> Tensor:
+        """H x: (m, channels, nlat, nlon) -> (m, n)."""
+        flat = x.flatten(-2)
+        return (flat[:, self.channel[:, None], self.corners] * self.weights).sum(-1)
+
+    def adjoint(self, z: Tensor) -> Tensor:
+        """H' z: (m, n) -> (m, channels, nlat, nlon)."""
+        flat = z.new_zeros(len(z), self._channels * self._points)
+        index = (self.channel[:, None] * self._points + self.corners).flatten()
+        flat.index_add_(1, index, (z[..., None] * self.weights).flatten(1))
+        return flat.view(len(z), self._channels, *self._shape)
+
+    def spectral_adjoint(self, z: Tensor) -> Tensor:
+        """Y' H' z in the prior's scaled coefficients: (m, n) -> (m, channels, L*L)."""
+        places = len(self._harmonics)
+        grouped = z.new_zeros(len(z), self._channels * places)
+        grouped.index_add_(1, self.channel * places + self._place, z * self._scale)
+        return grouped.view(len(z), self._channels, places) @ self._harmonics
+
+    def spectral_apply(self, a: Tensor) -> Tensor:
+        """H Y a: (m, channels, L*L) -> (m, n)."""
+        at_places = a @ self._harmonics.T
+        return at_places[:, self.channel, self._place] * self._scale
+
+
+def _unique_rows(keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Distinct rows, for each row the number of its distinct one, and for each distinct one its first row."""
+    distinct, inverse = torch.unique(keys, dim=0, return_inverse=True)
+    first = torch.full((len(distinct),), len(keys), device=keys.device)
+    first.scatter_reduce_(0, inverse, torch.arange(len(keys), device=keys.device), "amin")
+    return distinct, inverse, first
+
+
+def _harmonics_at(prior: GaussianPrior, corners: Tensor, share: Tensor) -> Tensor:
+    basis = torch.zeros(len(corners), prior.harmonics.lmax**2)
+    lat, lon = (np.asarray(prior.grid.lat), np.asarray(prior.grid.lon))
+    rows, columns = np.divmod(corners.cpu().numpy(), prior.grid.shape[1])
+    for k in range(4):
+        basis += share[:, k, None].cpu() * prior.harmonics.at_points(lat[rows[:, k]], lon[columns[:, k]])
+    return (basis / prior.scale).to(prior.rest.device)
+
+
+def point_operator(
+    bundle: Bundle, prior: GaussianPrior, batch: ObservationBatch, time: datetime
+) -> tuple[PointOperator, Tensor]:
+    """The operator for ``batch``'s assimilated values in the bundle's channels, and y - H climatology over sigma."""
+    names = [c.name for c in bundle.channels]
+    used = batch.assimilated
+    used = used.select(np.isin(used.channel, names))
+    position = np.array([names.index(name) for name in used.channel], dtype=np.int64)
+    corners, weights = bilinear(bundle.grid, used.lat, used.lon)
+    pick = position[:, None], corners
+    climatology = bundle.climatology.mean(time).reshape(len(names), -1)
+    innovation = (used.value - (climatology[pick] * weights).sum(-1)) / used.sigma
+    scaled = weights * bundle.climatology.std.reshape(len(names), -1)[pick] / used.sigma[:, None]
+    device = prior.rest.device
+    operator = PointOperator(
+        prior,
+        torch.as_tensor(position, device=device),
+        torch.as_tensor(corners, device=device),
+        torch.as_tensor(scaled, dtype=torch.float32, device=device),
+    )
+    return operator, torch.as_tensor(innovation, dtype=torch.float32, device=device)

@@ -1,0 +1,95 @@
+"""The diffusion prior: the closed-form Gaussian denoiser plus what a network adds to it.
+
+    D(x; sigma) = G(x; sigma) + s(sigma) F(c_in x; sigma, season)
+
+G: ``GaussianPrior.denoise``. s: the Gaussian's own posterior standard deviation per channel, so that the network's
+output is of order one at every noise level (the EDM preconditioning of Karras et al. 2022, with the Gaussian denoiser
+in the place of the skip connection). Where the network outputs zero, the prior is exactly Gaussian.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.cycler.assimilation.unet import UNet
+from dacycle.cycler.bundle import Bundle, season_basis
+from dacycle.emulators.grid import Grid
+from dacycle.errors import BundleError
+
+__all__ = ["Denoiser", "DiffusionPrior", "load_prior", "season_features", "static_features"]
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+"""(x (n, channels, nlat, nlon), sigma (n,)) -> E[x0 | x], the season already bound."""
+
+
+class DiffusionPrior(nn.Module):
+    """Gaussian plus residual network. ``statics`` (k, nlat, nlon) are further inputs of the network."""
+
+    statics: Tensor
+
+    def __init__(
+        self, gaussian: GaussianPrior, statics: Tensor, fold: int, widths: list[int], blocks: int, low_precision: bool
+    ) -> None:
+        super().__init__()
+        self.gaussian = gaussian
+        self.low_precision = low_precision
+        self.register_buffer("statics", statics, persistent=False)
+        n = gaussian.channels
+        self.network = UNet(n + statics.shape[0], n, 1 + 4, fold, widths, blocks)
+
+    def forward(self, x: Tensor, sigma: Tensor, season: Tensor) -> Tensor:
+        """x (n, channels, nlat, nlon), ``sigma`` (n,), ``season`` (n, 4) -> the same shape as x."""
+        noise = sigma[:, None, None, None] ** 2 / self.gaussian.weights
+        inputs = torch.cat([x / (1 + noise).sqrt(), self.statics.expand(len(x), -1, -1, -1)], 1)
+        conditions = torch.cat([sigma.log()[:, None] / 4, season], 1)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.low_precision):
+            residual = self.network(inputs, conditions)
+        scale = self.gaussian.posterior_std(sigma)[..., None, None]
+        return self.gaussian.denoise(x, sigma) + scale * residual.float()
+
+    def at(self, time: datetime) -> Denoiser:
+        """The denoiser of that date."""
+        season = season_features(time).to(self.statics.device)
+        return lambda x, sigma: self(x, sigma, season.expand(len(x), -1))
+
+
+def season_features(time: datetime) -> Tensor:
+    """(4,): cosine and sine of the time of year and of the time of day (UTC)."""
+    day = 2 * np.pi * (time.hour + time.minute / 60) / 24
+    return torch.tensor([*season_basis(time)[1:3], np.cos(day), np.sin(day)], dtype=torch.float32)
+
+
+def static_features(grid: Grid, orography: np.ndarray, land: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+    """(6, nlat, nlon): orography in units of 2000 m, land fraction, and the point's place on the unit sphere."""
+    lat, lon = np.deg2rad(grid.lat)[:, None], np.deg2rad(grid.lon)[None]
+    place = [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat) + 0 * lon, np.cos(lat) + 0 * lon]
+    return torch.tensor(np.stack([orography / 2000.0, land, *place]), dtype=torch.float32)
+
+
+def load_prior(bundle: Bundle, device: str = "cpu") -> DiffusionPrior:
+    """The bundle's prior in evaluation mode; BundleError where the weights do not fit the card."""
+    path = bundle.path / "prior.safetensors"
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{path}: expected a safetensors file of the prior; {error}") from error
+    n = len(bundle.channels)
+    covariance = weights.get("gaussian.covariance")
+    if covariance is None or covariance.ndim != 3 or tuple(covariance.shape[1:]) != (n, n):
+        found = None if covariance is None else tuple(covariance.shape)
+        raise BundleError(f"{path}: gaussian.covariance should have shape (degrees, {n}, {n}); got {found}")
+    statics = static_features(bundle.grid, bundle.orography, bundle.land)
+    gaussian = GaussianPrior(bundle.grid, covariance, weights.get("gaussian.rest", torch.zeros(n)))
+    try:
+        prior = DiffusionPrior(gaussian, statics, **bundle.card.prior.arguments)  # type: ignore[arg-type]
+        prior.load_state_dict(weights)
+    except (TypeError, RuntimeError) as error:
+        summary = " ".join(str(error).split())
+        raise BundleError(f"{path}: the weights do not fit the card's architecture: {summary[:300]}") from error
+    return prior.to(device).eval().requires_grad_(False)

@@ -1,0 +1,105 @@
+"""The residual network of the prior: a small U-Net on folded pixels.
+
+``fold`` x ``fold`` pixels become channels at the stem, so that the convolutions run on a grid they can afford.
+Convolutions are cyclic in longitude; across a pole the neighbouring row is the same row seen half a turn away.
+"""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["UNet"]
+
+
+class SphereConv(nn.Module):
+    """3x3 convolution on a latitude-longitude grid: cyclic in longitude, continued across the poles."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, nlat, nlon) -> (n, outputs, nlat / stride, nlon / stride)."""
+        half = x.shape[-1] // 2
+        north, south = x[..., :1, :].roll(half, -1), x[..., -1:, :].roll(half, -1)
+        x = torch.cat([north, x, south], -2)
+        result: Tensor = self.conv(torch.cat([x[..., -1:], x, x[..., :1]], -1))
+        return result
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions with group norms; the embedding of noise level and season scales and shifts between them."""
+
+    def __init__(self, width: int, embedding: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = nn.GroupNorm(8, width), SphereConv(width, width)
+        self.norm2, self.conv2 = nn.GroupNorm(8, width), SphereConv(width, width)
+        self.modulation = nn.Linear(embedding, 2 * width)
+        nn.init.zeros_(self.conv2.conv.weight)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Same shape as ``x``."""
+        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, 1)
+        h = self.norm2(self.conv1(F.silu(self.norm1(x))))
+        result: Tensor = x + self.conv2(F.silu(h * (1 + scale) + shift))
+        return result
+
+
+class UNet(nn.Module):
+    """Maps (n, inputs, nlat, nlon) and conditions (n, conditions) to (n, outputs, nlat, nlon).
+
+    ``widths``: channels of each resolution, finest first; ``blocks``: residual blocks per resolution and direction.
+    """
+
+    frequencies: Tensor
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        conditions: int,
+        fold: int,
+        widths: list[int],
+        blocks: int,
+        embedding: int = 128,
+    ) -> None:
+        super().__init__()
+        self.fold = fold
+        self.register_buffer("frequencies", 2.0 ** torch.arange(8) * math.pi / 8, persistent=False)
+        self.embed = nn.Sequential(
+            nn.Linear(conditions + 16, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
+        )
+        self.stem = SphereConv(inputs * fold**2, widths[0])
+        self.down = nn.ModuleList(self._stage(width, blocks, embedding) for width in widths[:-1])
+        self.shrink = nn.ModuleList(SphereConv(fine, coarse, 2) for fine, coarse in pairwise(widths))
+        self.middle = self._stage(widths[-1], blocks, embedding)
+        self.grow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
+        self.up = nn.ModuleList(self._stage(width, blocks, embedding) for width in widths[:-1])
+        self.head = SphereConv(widths[0], outputs * fold**2)
+        nn.init.zeros_(self.head.conv.weight)
+
+    @staticmethod
+    def _stage(width: int, blocks: int, embedding: int) -> nn.ModuleList:
+        return nn.ModuleList(ResidualBlock(width, embedding) for _ in range(blocks))
+
+    def forward(self, x: Tensor, conditions: Tensor) -> Tensor:
+        """The first condition is the logarithm of the noise level; it is expanded in Fourier features."""
+        phase = conditions[:, :1] * self.frequencies
+        e = self.embed(torch.cat([conditions, phase.cos(), phase.sin()], 1))
+        x = self.stem(F.pixel_unshuffle(x, self.fold).contiguous(memory_format=torch.channels_last))
+        skips = []
+        for stage, shrink in zip(self.down, self.shrink, strict=True):
+            for block in stage:
+                x = block(x, e)
+            skips.append(x)
+            x = shrink(x)
+        for block in self.middle:
+            x = block(x, e)
+        for stage, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
+            x = skips.pop() + F.interpolate(grow(x), scale_factor=2)
+            for block in stage:
+                x = block(x, e)
+        return F.pixel_shuffle(self.head(x), self.fold)

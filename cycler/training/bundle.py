@@ -1,0 +1,75 @@
+"""Writing a model bundle: statics, weights and card, each atomically enough to be copied as a folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import numpy.typing as npt
+import tomli_w
+from safetensors.torch import save_file
+from torch import nn
+
+from dacycle.channels import Channel, channel
+from dacycle.cycler.bundle import PACKED_MAXIMUM, Card
+from dacycle.emulators.grid import Grid
+
+__all__ = ["Statics", "write_bundle", "write_statics"]
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Statics:
+    """What ``statics.nc`` holds; shapes as in ``cycler.bundle``."""
+
+    climatology: FloatArray
+    std: FloatArray
+    orography: FloatArray
+    land: FloatArray
+    forecast_error: FloatArray
+
+
+def write_bundle(folder: Path, card: Card, statics: Statics, prior: nn.Module, emulator: nn.Module, grid: Grid) -> None:
+    """Write the four files of a bundle into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_statics(folder / "statics.nc", statics, [channel(name) for name in card.channels], grid)
+    for name, module in (("prior", prior), ("emulator", emulator)):
+        weights = {key: value.detach().contiguous() for key, value in module.state_dict().items()}
+        save_file(weights, folder / f"{name}.safetensors")
+    (folder / "bundle.toml").write_text(tomli_w.dumps(card.model_dump()))
+
+
+def write_statics(path: Path, statics: Statics, channels: Sequence[Channel], grid: Grid) -> None:
+    """``statics.nc``: 16-bit packed fields of the climatology, float32 for the rest; compressed."""
+    with netCDF4.Dataset(path, "w") as file:
+        file.setncatts({"Conventions": "CF-1.11", "title": "Statics of a dacycle model bundle"})
+        sizes = {"harmonic": 5, "channel": len(channels), "lat": grid.shape[0], "lon": grid.shape[1]}
+        for name, size in {**sizes, "degree": statics.forecast_error.shape[0]}.items():
+            file.createDimension(name, size)
+        file.createDimension("channel_column", len(channels))
+        for name, values, units in (("lat", grid.lat, "degrees_north"), ("lon", grid.lon, "degrees_east")):
+            file.createVariable(name, "f8", (name,))[:] = values
+            file[name].units = units
+        names = file.createVariable("channel_name", str, ("channel",))
+        for k, c in enumerate(channels):
+            names[k] = c.name
+        _packed(file, "climatology", ("harmonic", "channel", "lat", "lon"), statics.climatology)
+        _packed(file, "standard_deviation", ("channel", "lat", "lon"), statics.std)
+        for name, values in (("orography", statics.orography), ("land", statics.land)):
+            file.createVariable(name, "f4", ("lat", "lon"), zlib=True)[:] = values
+        dimensions = ("degree", "channel", "channel_column")
+        file.createVariable("forecast_error_covariance", "f4", dimensions, zlib=True)[:] = statics.forecast_error
+
+
+def _packed(file: netCDF4.Dataset, name: str, dimensions: tuple[str, ...], values: FloatArray) -> None:
+    """One variable per channel would hide that they belong together; one packing for all would lose humidity.
+
+    So the values are divided by each channel's (and harmonic's) largest magnitude, kept in ``<name>_scale``.
+    """
+    scale = np.abs(values).max((-2, -1), keepdims=True).clip(1e-12)
+    packed = file.createVariable(f"{name}_packed", "i2", dimensions, zlib=True, complevel=9, shuffle=True)
+    packed.set_auto_maskandscale(False)
+    packed[:] = np.round(values / scale * PACKED_MAXIMUM).astype(np.int16)
+    file.createVariable(f"{name}_scale", "f4", dimensions[:-2])[:] = scale[..., 0, 0]

@@ -1,0 +1,86 @@
+"""Spherical harmonics on a Gaussian grid, as vectors of real coefficients ordered by degree.
+
+A field is x = Y a with real orthonormal harmonics; ``a`` has length L*L (degrees 0 .. L-1, for each degree
+m = 0, then the cosines and sines of m = 1 .. l). The transforms are torch-harmonics' (Legendre-Gauss quadrature,
+exact for band-limited fields); only the ordering is ours, so that a matrix per degree applies to a contiguous slice.
+"""
+
+import math
+
+import torch
+import torch_harmonics
+from torch import Tensor, nn
+
+from dacycle.emulators.grid import FloatArray, Grid, bilinear
+
+__all__ = ["Harmonics"]
+
+
+class Harmonics(nn.Module):
+    """Analysis and synthesis up to degree ``lmax - 1`` on ``grid``; ValueError where the grid cannot resolve that."""
+
+    degree: Tensor
+    _cosine_source: Tensor
+    _cosine_target: Tensor
+    _sine_source: Tensor
+    _sine_target: Tensor
+    _scale: Tensor
+    _sine_scale: Tensor
+
+    def __init__(self, grid: Grid, lmax: int) -> None:
+        super().__init__()
+        nlat, nlon = grid.shape
+        if lmax > nlat or lmax > nlon // 2 + 1:
+            raise ValueError(f"a {nlat}x{nlon} grid resolves at most {min(nlat, nlon // 2 + 1)} degrees; got {lmax}")
+        self.grid, self.lmax = grid, lmax
+        shape = {"lmax": lmax, "mmax": lmax, "grid": "legendre-gauss"}
+        self._forward = torch_harmonics.RealSHT(nlat, nlon, **shape)
+        self._inverse = torch_harmonics.InverseRealSHT(nlat, nlon, **shape)
+        degree = torch.arange(lmax)
+        position = degree**2  # where each degree's slice begins
+        pairs = [(ell, m) for ell in range(lmax) for m in range(ell + 1)]
+        ell, m = torch.tensor(pairs).T
+        flat = ell * lmax + m
+        cosine = position[ell] + (2 * m - 1).clamp_min(0)
+        self.register_buffer("degree", torch.repeat_interleave(degree, 2 * degree + 1), persistent=False)
+        self.register_buffer("_cosine_source", flat, persistent=False)
+        self.register_buffer("_cosine_target", cosine, persistent=False)
+        self.register_buffer("_sine_source", flat[m > 0], persistent=False)
+        self.register_buffer("_sine_target", (cosine + 1)[m > 0], persistent=False)
+        scale = torch.where(m > 0, math.sqrt(2.0), 1.0)
+        self.register_buffer("_scale", scale, persistent=False)
+        self.register_buffer("_sine_scale", -scale[m > 0], persistent=False)
+
+    def analyse(self, x: Tensor) -> Tensor:
+        """Coefficients (..., L*L) of fields (..., nlat, nlon): a = Y' W x with the quadrature weights W."""
+        spectrum = self._forward(x).flatten(-2)
+        a = x.new_zeros(*x.shape[:-2], self.lmax**2)
+        a[..., self._cosine_target] = spectrum[..., self._cosine_source].real * self._scale
+        a[..., self._sine_target] = spectrum[..., self._sine_source].imag * self._sine_scale
+        return a
+
+    def synthesise(self, a: Tensor) -> Tensor:
+        """Fields (..., nlat, nlon) of coefficients (..., L*L): x = Y a."""
+        parts = a.new_zeros(*a.shape[:-1], self.lmax**2, 2)
+        parts[..., self._cosine_source, 0] = a[..., self._cosine_target] / self._scale
+        parts[..., self._sine_source, 1] = a[..., self._sine_target] / self._sine_scale
+        spectrum = torch.view_as_complex(parts).unflatten(-1, (self.lmax, self.lmax))
+        field: Tensor = self._inverse(spectrum)
+        return field
+
+    def at_points(self, lat: FloatArray, lon: FloatArray) -> Tensor:
+        """Harmonics bilinearly interpolated from the grid to n points (degrees): (n, L*L)."""
+        corners, weights = bilinear(self.grid, lat, lon)
+        rows, columns = (torch.as_tensor(part) for part in divmod(corners, self.grid.shape[1]))
+        legendre = self._inverse.pct.float()  # (m, l, row)
+        m = torch.arange(self.lmax)
+        angle = m * torch.deg2rad(torch.as_tensor(self.grid.lon, dtype=torch.float64))[columns][..., None]
+        basis = legendre.new_zeros(len(lat), self.lmax**2)
+        for k in range(4):
+            weight = torch.as_tensor(weights[:, k], dtype=torch.float32)[:, None]
+            at_row = legendre[:, :, rows[:, k]].permute(2, 1, 0)  # (n, l, m)
+            cosine = (at_row * angle[:, k, None].cos().float()).flatten(1)
+            sine = (at_row * angle[:, k, None].sin().float()).flatten(1)
+            basis[:, self._cosine_target] += weight * cosine[:, self._cosine_source] * self._scale
+            basis[:, self._sine_target] -= weight * sine[:, self._sine_source] * self._sine_scale
+        return basis
