@@ -137,9 +137,9 @@ class History:
         """Departures and spread against skill, by channel."""
         tables: dict[str, dict[str, Departure]] = {"omb": {}, "oma": {}}
         for row in self._rows("SELECT * FROM departures WHERE cycle = ? ORDER BY rowid", cycle):
-            tables[row["kind"]][row["channel"]] = Departure(row["n"], row["bias"], row["rms"])
+            tables[row["kind"]][row["channel"]] = Departure(row["n"], _number(row["bias"]), _number(row["rms"]))
         ratios = self._rows("SELECT * FROM spread_skill WHERE cycle = ? ORDER BY rowid", cycle)
-        return Statistics(tables["omb"], tables["oma"], {row["channel"]: row["ratio"] for row in ratios})
+        return Statistics(tables["omb"], tables["oma"], {row["channel"]: _number(row["ratio"]) for row in ratios})
 
     def outcomes(self) -> dict[tuple[str, str], int]:
         """How many cycles ended in each state, by (stream, state)."""
@@ -161,6 +161,11 @@ class History:
         return parse_time(text) if text else None
 
 
+def _number(value: float | None) -> float:
+    """SQLite keeps NaN as NULL."""
+    return float("nan") if value is None else value
+
+
 def _cycle(row: sqlite3.Row) -> CycleRecord:
     return CycleRecord(
         id=row["id"],
@@ -173,6 +178,7 @@ def _cycle(row: sqlite3.Row) -> CycleRecord:
         reason=row["reason"],
         held=bool(row["held"]),
         inputs=row["inputs"],
+        settings=row["settings"],
         soundings_received=row["soundings_received"],
         soundings_used=row["soundings_used"],
         soundings_withheld=row["soundings_withheld"],

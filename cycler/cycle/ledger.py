@@ -90,10 +90,15 @@ class Ledger(History):
                 self._tell(db, tell, now, level, cycle)
         return self.by_id(cycle)
 
-    def count_attempt(self, cycle: int) -> None:
-        """Another try begins."""
+    def begin_attempt(self, cycle: int, settings: str) -> bool:
+        """Another try begins; True when what former tries did must go, because they had other settings."""
         with self._transaction() as db:
-            db.execute("UPDATE cycles SET attempts = attempts + 1 WHERE id = ?", (cycle,))
+            changed = self.by_id(cycle).settings not in ("", settings)
+            db.execute("UPDATE cycles SET attempts = attempts + 1, settings = ? WHERE id = ?", (settings, cycle))
+            if changed:
+                db.execute("DELETE FROM artefacts WHERE cycle = ?", (cycle,))
+                db.execute("DELETE FROM stages WHERE cycle = ?", (cycle,))
+        return changed
 
     def start_from(self, cycle: int, background: str, base: int | None) -> None:
         """Say what the background is, and whose analysis it came from."""
@@ -112,9 +117,16 @@ class Ledger(History):
             sql = (
                 "INSERT INTO stages (cycle, stage, state, attempt, started_at) VALUES (?, ?, 'running', 1, ?)"
                 " ON CONFLICT (cycle, stage)"
-                " DO UPDATE SET state = 'running', attempt = attempt + 1, seconds = NULL, started_at = excluded.started_at"
+                " DO UPDATE SET"
+                " state = 'running', attempt = attempt + 1, seconds = NULL, started_at = excluded.started_at"
             )
             db.execute(sql, (cycle, stage, format_time(now)))
+
+    def undo_stage(self, cycle: int, stage: str) -> None:
+        """What the stage did stands on something that has changed."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM artefacts WHERE cycle = ? AND stage = ?", (cycle, stage))
+            db.execute("UPDATE stages SET state = 'failed' WHERE cycle = ? AND stage = ?", (cycle, stage))
 
     def end_stage(self, cycle: int, stage: str, seconds: float, failed: bool = False) -> None:
         """A stage is done, or broke."""

@@ -42,6 +42,7 @@ class CycleRecord:
     reason: str
     held: bool
     inputs: str
+    settings: str
     soundings_received: int
     soundings_used: int
     soundings_withheld: int

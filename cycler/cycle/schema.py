@@ -27,6 +27,7 @@ CREATE TABLE cycles (
     reason TEXT NOT NULL DEFAULT '',        -- why it waits, failed, expired or was superseded
     held INTEGER NOT NULL DEFAULT 0,        -- an operator said: not yet
     inputs TEXT NOT NULL DEFAULT '',        -- digest of the soundings it saw
+    settings TEXT NOT NULL DEFAULT '',      -- digest of what decides its bytes besides them
     soundings_received INTEGER NOT NULL DEFAULT 0,
     soundings_used INTEGER NOT NULL DEFAULT 0,
     soundings_withheld INTEGER NOT NULL DEFAULT 0,

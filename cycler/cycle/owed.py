@@ -1,0 +1,83 @@
+"""Which cycles are owed: decided from the ledger, the source and ``now``; the scheduler only asks.
+
+A delayed cycle is due at its cut-off, or when the source covers its time, whichever is later, but not after the last
+cut-off. What has been due for longer than the catch-up limit expires, except the first cycle of all.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dacycle.cycler.config import Config
+from dacycle.cycler.cycle.history import History
+from dacycle.cycler.cycle.states import FINISHED, Stream
+
+__all__ = ["FIRST", "Owed", "first_time", "next_due", "owed_delayed", "stale_delayed"]
+
+FIRST = "first"
+
+
+@dataclass(frozen=True)
+class Owed:
+    """A delayed cycle that may run now; ``last_call``: past the last cut-off, so that it goes on without soundings."""
+
+    time: datetime
+    last_call: bool
+
+
+def first_time(history: History, config: Config, newest: datetime | None) -> datetime | None:
+    """Where cycling begins: as configured, as decided before, or the newest time that the source covers."""
+    return config.cycle.first or history.time_note(FIRST) or (config.floor(newest) if newest else None)
+
+
+def due_time(config: Config, time: datetime) -> datetime:
+    """When the delayed cycle's cut-off falls."""
+    return time + timedelta(hours=config.cycle.cutoff_hours)
+
+
+def stale_delayed(history: History, config: Config, first: datetime, now: datetime) -> list[datetime]:
+    """Unfinished delayed times that are too old to be caught up with, oldest first; never the first of all."""
+    late = now - timedelta(days=config.cycle.catch_up_limit_days, hours=config.cycle.cutoff_hours)
+    # A cycle is not stale while the rules still allow it to wait for its soundings.
+    waited = now - timedelta(hours=config.cycle.cutoff_max_hours) - config.interval
+    return [time for time in _unfinished(history, config, first, min(late, waited)) if time != first]
+
+
+def owed_delayed(
+    history: History, config: Config, first: datetime, newest: datetime | None, now: datetime
+) -> Owed | None:
+    """The oldest delayed cycle, if it may run now; later ones wait for it, for they start from it."""
+    oldest = next(_unfinished(history, config, first, now), None)
+    if oldest is None:
+        return None
+    record = history.cycle(oldest, Stream.DELAYED)
+    if record is not None and record.held:
+        return None
+    last_call = now >= oldest + timedelta(hours=config.cycle.cutoff_max_hours)
+    covered = newest is not None and newest >= oldest
+    if last_call or (covered and now >= due_time(config, oldest)):
+        return Owed(oldest, last_call)
+    return None
+
+
+def next_due(history: History, config: Config) -> datetime | None:
+    """When the next delayed cycle's cut-off falls; None while nothing says where to begin."""
+    first = first_time(history, config, None)
+    newest = history.cycles(Stream.DELAYED, newest=1)
+    if first is None and not newest:
+        return None
+    horizon = newest[-1].time if newest else first
+    start = first or newest[0].time
+    assert horizon is not None
+    upcoming = next(_unfinished(history, config, start, horizon + config.interval), None)
+    return due_time(config, upcoming if upcoming is not None else horizon + config.interval)
+
+
+def _unfinished(history: History, config: Config, first: datetime, until: datetime) -> Iterator[datetime]:
+    """Analysis times from the first to ``until`` whose delayed cycle has not ended, oldest first."""
+    ended = {record.time for record in history.cycles(Stream.DELAYED, since=first) if record.state in FINISHED}
+    time = first
+    while time <= until:
+        if time not in ended:
+            yield time
+        time += config.interval

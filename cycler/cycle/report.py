@@ -1,0 +1,94 @@
+"""What the ledger says, as the JSON of ``dacycle status`` and of the API, and as a table for people."""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from dacycle.cycler.config import Config
+from dacycle.cycler.cycle.history import History
+from dacycle.cycler.cycle.owed import next_due
+from dacycle.cycler.cycle.records import CycleRecord, Departure, format_time
+
+__all__ = ["cycle_json", "finite", "status_json", "status_lines"]
+
+SOURCE_NEWEST = "source_newest"
+
+
+def finite(value: float | None) -> float | None:
+    """JSON knows no NaN: what is not a number becomes null."""
+    return None if value is None or not math.isfinite(value) else value
+
+
+def cycle_json(history: History, record: CycleRecord) -> dict[str, Any]:
+    """One cycle, as the contract has it, and what an operator asks next: why, which version, how many tries."""
+    counts, statistics = history.counts(record.id), history.statistics(record.id)
+    return {
+        "time": format_time(record.time),
+        "stream": str(record.stream),
+        "state": str(record.state),
+        "background": record.background,
+        "stages": {name: finite(stage.seconds) for name, stage in history.stages(record.id).items()},
+        "soundings": {"received": counts.received, "used": counts.used, "withheld": counts.withheld},
+        "values": {"used": counts.total("used"), "withheld": counts.total("withheld"), "rejected": counts.rejected},
+        "omb": _departures(statistics.omb),
+        "oma": _departures(statistics.oma),
+        "spread_skill": {name: finite(ratio) for name, ratio in statistics.spread_skill.items()},
+        "reason": record.reason,
+        "held": record.held,
+        "version": record.version,
+        "attempts": record.attempts,
+    }
+
+
+def _departures(by_channel: Mapping[str, Departure]) -> dict[str, dict[str, float | None]]:
+    return {name: {"n": d.n, "bias": finite(d.bias), "rms": finite(d.rms)} for name, d in by_channel.items()}
+
+
+def status_json(history: History, config: Config, now: datetime, newest: int | None = None) -> dict[str, Any]:
+    """The whole status; ``newest`` leaves only so many cycles."""
+    source = history.time_note(SOURCE_NEWEST)
+    due = next_due(history, config)
+    return {
+        "cycles": [cycle_json(history, record) for record in history.cycles(newest=newest)],
+        "next_due": format_time(due) if due else None,
+        "source_age_seconds": (now - source).total_seconds() if source else None,
+    }
+
+
+def status_lines(history: History, config: Config, now: datetime, newest: int = 20) -> list[str]:
+    """The newest cycles as a table, and what is next."""
+    records = history.cycles(newest=newest)
+    rows = [("cycle", "stream", "state", "background", "soundings", "withheld", "O-B t500", "O-A t500", "seconds")]
+    for record in records:
+        statistics = history.statistics(record.id)
+        seconds = sum(stage.seconds or 0.0 for stage in history.stages(record.id).values())
+        rows.append(
+            (
+                f"{record.time:%Y-%m-%dT%H}",
+                str(record.stream),
+                str(record.state),
+                record.background,
+                f"{record.soundings_used}/{record.soundings_received}",
+                str(record.soundings_withheld),
+                _rms(statistics.omb.get("t500")),
+                _rms(statistics.oma.get("t500")),
+                f"{seconds:.1f}",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += [f"{record.label}: {record.reason}" for record in records if record.reason]
+    due, source = next_due(history, config), history.time_note(SOURCE_NEWEST)
+    lines.append(f"next due: {format_time(due) if due else 'unknown until the source has been read'}")
+    lines.append(f"newest sounding: {format_time(source) + f', {_age(now, source)} ago' if source else 'unknown'}")
+    return lines
+
+
+def _rms(departure: Departure | None) -> str:
+    return "-" if departure is None or finite(departure.rms) is None else f"{departure.rms:.2f}"
+
+
+def _age(now: datetime, then: datetime) -> str:
+    hours = (now - then).total_seconds() / 3600.0
+    return f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.0f} days"
