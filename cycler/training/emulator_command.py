@@ -1,0 +1,82 @@
+"""``dacycle train emulator``: nature runs -> emulator.safetensors and its scores."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from dacycle.channels import DEFAULT_CHANNELS
+from dacycle.cycler.training.coarse import EmulatorData, join, read_nature_run, split_tail
+from dacycle.emulators.lucie import LucieArguments
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--data", nargs="+", type=Path, required=True, help="nature runs of the emulator's world")
+    parser.add_argument("--extra", nargs="*", type=Path, default=[], help="runs of a cheaper world: more examples")
+    parser.add_argument("--validation", nargs="*", type=Path, default=[], help="runs for the scores")
+    parser.add_argument("--validation-days", type=float, default=15.0, help="else: the end of the last --data")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the result; a checkpoint in it is resumed")
+    parser.add_argument("--initial", type=Path, help="emulator.safetensors whose network is the start")
+    parser.add_argument("--grid", nargs=2, type=int, default=[32, 64], metavar=("NLAT", "NLON"))
+    parser.add_argument("--seconds", type=float, help="training time; overrides --steps")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--weight-decay", type=float, default=0.01)
+    parser.add_argument("--embed", type=int, default=72)
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--rollouts", default="0:1,0.65:2,0.85:4", help="fraction done : steps, comma-separated")
+    parser.add_argument("--insolation", choices=["daily", "instantaneous"], default="daily")
+    parser.add_argument("--no-advection", action="store_true", help="the published inputs only")
+    parser.add_argument("--threads", type=int, default=0, help="0 leaves the choice to torch")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, print the table of scores, return the exit code."""
+    import torch
+
+    from dacycle.cycler.training.emulator import EmulatorSettings, train_emulator
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    shape = (args.grid[0], args.grid[1])
+
+    def read(paths: list[Path]) -> list[EmulatorData]:
+        return [read_nature_run(path, DEFAULT_CHANNELS, shape) for path in paths]
+
+    parts = read(args.data)
+    if args.validation:
+        validation = join(read(args.validation))
+    else:
+        parts[-1], validation = split_tail(parts[-1], args.validation_days)
+    extra = [join(read(args.extra))] if args.extra else []
+    network = LucieArguments(args.embed, args.layers, args.insolation, True, not args.no_advection)
+    pairs = [part.split(":") for part in args.rollouts.split(",")]
+    settings = replace(
+        EmulatorSettings(),
+        network=network,
+        steps=args.steps,
+        seconds=args.seconds,
+        batch=args.batch,
+        learning_rate=args.learning_rate,
+        weight_decay=args.weight_decay,
+        rollouts=tuple((float(since), int(steps)) for since, steps in pairs),
+        seed=args.seed,
+    )
+    scores = train_emulator(
+        [join(parts), *extra], settings, args.out, _progress, validation=validation, initial=args.initial
+    )
+    if scores is not None:
+        print(
+            f"RMSE (of persistence) and climatology, states from {validation.times[0]:%Y-%m-%d} on:\n{scores.table()}"
+        )
+    return 0
+
+
+def _progress(text: str, fraction: float) -> None:
+    """One line, rewritten on a terminal."""
+    print(f"{text} {100 * fraction:.1f} %", end="\r" if sys.stdout.isatty() else "\n", flush=True)

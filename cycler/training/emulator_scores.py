@@ -1,0 +1,79 @@
+"""How good an emulator is on states that no training saw: RMSE against persistence and climatology."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dacycle.cycler.training.coarse import EmulatorData
+from dacycle.emulators.lucie import STEP_HOURS, Lucie
+
+__all__ = ["Scores", "score"]
+
+FloatArray = npt.NDArray[np.float64]
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Scores:
+    """RMSE per lead (hours) and channel, units of the channels; ``climatology`` per channel."""
+
+    leads: tuple[int, ...]
+    channels: tuple[str, ...]
+    emulator: FloatArray
+    persistence: FloatArray
+    climatology: FloatArray
+
+    def skill(self, hours: int) -> float:
+        """Mean over channels of RMSE / RMSE of persistence at that lead: lower is better, 1 is useless."""
+        row = self.leads.index(hours)
+        return float((self.emulator[row] / self.persistence[row]).mean())
+
+    def table(self) -> str:
+        """One line per channel: emulator / persistence at each lead, then climatology."""
+        head = f"{'':6}" + "".join(f"{f'{h} h':>10}{'(persist.)':>12}" for h in self.leads) + f"{'climatology':>13}"
+        lines = [head]
+        for i, name in enumerate(self.channels):
+            pairs = zip(self.emulator[:, i], self.persistence[:, i], strict=True)
+            cells = "".join(f"{e:10.4g}{f'({p:.4g})':>12}" for e, p in pairs)
+            lines.append(f"{name:6}{cells}{self.climatology[i]:13.4g}")
+        ratios = "".join(f"{self.skill(h):10.3f}{'':12}" for h in self.leads)
+        return "\n".join([*lines, f"{'ratio':6}{ratios}"])
+
+
+def score(lucie: Lucie, data: EmulatorData, leads: tuple[int, ...] = (6, 12, 24), every: int = 4) -> Scores:
+    """Forecasts from each ``every``-th start of ``data``; climatology is the emulator's own mean state."""
+    steps = max(leads) // STEP_HOURS
+    starts = data.starts(steps)[::every]
+    errors, still = (np.zeros((len(leads), len(data.channels))) for _ in range(2))
+    for first in range(0, len(starts), BATCH):
+        chosen = starts[first : first + BATCH]
+        forecasts = _forecasts(lucie, data, chosen, steps)
+        for row, hours in enumerate(leads):
+            truth = data.states[chosen + hours // STEP_HOURS]
+            errors[row] += _squares(forecasts[hours // STEP_HOURS - 1] - truth, data)
+            still[row] += _squares(data.states[chosen] - truth, data)
+    normal = _squares(data.states[starts] - lucie.mean.cpu().numpy(), data)
+    names = tuple(c.name for c in data.channels)
+    means = [np.sqrt(total / len(starts)) for total in (errors, still, normal)]
+    return Scores(leads, names, means[0], means[1], means[2])
+
+
+@torch.no_grad()
+def _forecasts(
+    lucie: Lucie, data: EmulatorData, starts: npt.NDArray[np.int64], steps: int
+) -> list[npt.NDArray[np.float32]]:
+    """States after each step, physical (batch, C, nlat, nlon); each start has its own date."""
+    z = lucie.standardise(torch.from_numpy(data.states[starts]))
+    results = []
+    for step in range(steps):
+        z, _ = lucie.step(z, lucie.forcings([data.times[i] + step * timedelta(hours=STEP_HOURS) for i in starts]))
+        results.append(lucie.physical(z).numpy())
+    return results
+
+
+def _squares(difference: npt.NDArray[np.float32], data: EmulatorData) -> FloatArray:
+    """Area-mean square per channel, summed over the first axis."""
+    return np.asarray(data.grid.mean(np.square(difference, dtype=np.float64)).sum(0))
