@@ -1,0 +1,93 @@
+"""What a field product holds: an ensemble of states at one valid time."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dacycle.channels import Channel
+from dacycle.emulators.grid import Grid
+from dacycle.errors import ProductError
+
+__all__ = ["LOWER_LIMITS", "Ensemble", "Kind"]
+
+FloatArray = npt.NDArray[np.float32]
+Kind = Literal["members", "mean", "spread"]
+
+LOWER_LIMITS: dict[str, float] = {"q": 0.0, "tp": 0.0}
+"""Variable -> the least value that is physically possible; a product never holds less."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """States (members, channels, nlat, nlon), float32, physical units; an analysis unless ``hours`` is given.
+
+    ``reference`` (aware UTC) is the analysis time, or the start of the forecast that is ``hours`` old here.
+    """
+
+    states: FloatArray
+    channels: tuple[Channel, ...]
+    grid: Grid
+    reference: datetime
+    hours: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.reference.utcoffset() != timedelta(0):
+            raise ValueError(f"the reference time must be aware UTC; got {self.reference}")
+        expected = (len(self.channels), *self.grid.shape)
+        if self.states.ndim != 4 or self.states.shape[1:] != expected or len(self.states) == 0:
+            raise ProductError(f"{self}: expected states of shape (members, {expected}); got {self.states.shape}")
+        if not np.isfinite(self.states).all():
+            wrong = ~np.isfinite(self.states)
+            member, index = (int(i) for i in np.argwhere(wrong.any((2, 3)))[0])
+            raise ProductError(
+                f"{self}: {wrong.sum()} values are not finite, the first in {self.channels[index].name} of "
+                f"member {member + 1}; nothing is written"
+            )
+
+    def __str__(self) -> str:
+        what = "analysis" if self.hours is None else f"forecast +{self.hours} h"
+        return f"{what} of {self.reference:%Y-%m-%dT%H}Z"
+
+    @property
+    def members(self) -> int:
+        """The number of members."""
+        return len(self.states)
+
+    @property
+    def time(self) -> datetime:
+        """When the states are valid."""
+        return (self.reference + timedelta(hours=self.hours or 0)).astimezone(UTC)
+
+    def kinds(self, members: bool = True) -> tuple[Kind, ...]:
+        """What can be told of it: a single member has no spread."""
+        chosen: tuple[Kind, ...] = ("members", "mean") if members else ("mean",)
+        return (*chosen, "spread") if self.members > 1 else chosen
+
+    def fields(self, kind: Kind) -> FloatArray:
+        """(members, channels, nlat, nlon), or with one in place of members the mean or the spread.
+
+        The spread is the square root of the unbiased variance.
+        """
+        if kind == "members":
+            return self.states
+        mean = self.states.mean(0, keepdims=True, dtype=np.float64)
+        if kind == "mean":
+            return np.asarray(mean, dtype=np.float32)
+        variance = ((self.states - mean) ** 2).sum(0, keepdims=True) / (self.members - 1)
+        return np.asarray(np.sqrt(variance), dtype=np.float32)
+
+    def clipped(self) -> "tuple[Ensemble, dict[str, int]]":
+        """Itself within the physical limits, and how many values of each channel had to be raised to them."""
+        counts: dict[str, int] = {}
+        states = self.states
+        for index, channel in enumerate(self.channels):
+            limit = LOWER_LIMITS.get(channel.variable)
+            if limit is None or not (count := int((self.states[:, index] < limit).sum())):
+                continue
+            states = states.copy() if states is self.states else states
+            np.maximum(states[:, index], limit, out=states[:, index])
+            counts[channel.name] = count
+        return (self if not counts else Ensemble(states, self.channels, self.grid, self.reference, self.hours)), counts

@@ -1,0 +1,174 @@
+"""GRIB2 files of members, mean or spread, one kind per file: in one file, readers mix the kinds up.
+
+Codes: WMO FM 92 GRIB2, section 1 (identification), templates 3.40 (Gaussian grid), 4.1 and 4.2 (a member, a derived
+field), 5.42 (CCSDS packing). Every message is decoded again from disk before the file gets its name.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import eccodes
+import numpy as np
+import numpy.typing as npt
+
+from dacycle.cycler.products.atomic import Artefact, write_atomically
+from dacycle.cycler.products.ensemble import Ensemble, Kind
+from dacycle.cycler.products.parameters import parameter
+from dacycle.emulators.grid import Grid, gaussian_grid
+from dacycle.errors import ProductError
+
+__all__ = ["write_grib"]
+
+Value = int | float | str
+
+MISSING_CENTRE = 65535
+SPHERE_OF_6371229_M = 6
+OWN_PROCESS = 100  # generatingProcessIdentifier, 1 to 254 are the centre's own choice
+MOST_MEMBERS = 254  # one octet, whose 255 means missing
+DERIVED = {"mean": 0, "spread": 4}  # code table 4.7
+GRID_TOLERANCE = 1e-6  # degrees, what section 3 resolves
+
+
+@dataclass(frozen=True)
+class Message:
+    """What one message is to hold: keys in the order in which they are set, and values (nlat, nlon)."""
+
+    keys: dict[str, Value]
+    values: npt.NDArray[np.float32]
+    bits: int
+
+
+def write_grib(path: Path, ensembles: Sequence[Ensemble], kind: Kind, test: bool = False) -> Artefact:
+    """One file of ``kind`` for all valid times; ``test`` marks the data as no operational product (code table 1.3).
+
+    ProductError when a value cannot be packed, or when anything reads back differently from what was meant.
+    """
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            for ensemble in ensembles:
+                with _template(ensemble, kind, test) as handle:
+                    for message in _messages(ensemble, kind):
+                        _encode(handle, message, path)
+                        eccodes.codes_write(handle, file)
+        _check(temporary, path, ensembles, kind, test)
+
+    return write_atomically(path, write)
+
+
+def _identification(ensemble: Ensemble, kind: Kind, test: bool) -> dict[str, Value]:
+    """The keys that all messages of an ensemble share."""
+    forecast = ensemble.hours is not None
+    if ensemble.members > MOST_MEMBERS:
+        raise ProductError(
+            f"{ensemble}: GRIB2 template 4.1 numbers at most {MOST_MEMBERS} members; got {ensemble.members}"
+        )
+    return {
+        "tablesVersion": 32,
+        "centre": MISSING_CENTRE,
+        "subCentre": 0,
+        "significanceOfReferenceTime": 1 if forecast else 0,
+        "dataDate": int(f"{ensemble.reference:%Y%m%d}"),
+        "dataTime": int(f"{ensemble.reference:%H%M}"),
+        "productionStatusOfProcessedData": 1 if test else 0,
+        "typeOfProcessedData": 4 if forecast else 0,
+        **_geometry(ensemble.grid),
+        "productDefinitionTemplateNumber": 1 if kind == "members" else 2,
+        "typeOfGeneratingProcess": 4 if forecast else 0,
+        "generatingProcessIdentifier": OWN_PROCESS,
+        "backgroundProcess": 255,
+        "indicatorOfUnitOfTimeRange": 1,
+        "forecastTime": ensemble.hours or 0,
+        "numberOfForecastsInEnsemble": ensemble.members,
+        **({"typeOfEnsembleForecast": 6} if kind == "members" else {"derivedForecast": DERIVED[kind]}),
+    }
+
+
+def _geometry(grid: Grid) -> dict[str, Value]:
+    nlat, nlon = grid.shape
+    truth = gaussian_grid(nlat, nlon)
+    if np.abs(grid.lat - truth.lat).max() > GRID_TOLERANCE or np.abs(grid.lon - truth.lon).max() > GRID_TOLERANCE:
+        raise ProductError(f"the {nlat}x{nlon} grid is not Gaussian; only Gaussian grids are written as GRIB2")
+    return {
+        "gridType": "regular_gg",
+        "shapeOfTheEarth": SPHERE_OF_6371229_M,
+        "Ni": nlon,
+        "Nj": nlat,
+        "N": nlat // 2,
+        "latitudeOfFirstGridPointInDegrees": float(grid.lat[0]),
+        "latitudeOfLastGridPointInDegrees": float(grid.lat[-1]),
+        "longitudeOfFirstGridPointInDegrees": float(grid.lon[0]),
+        "longitudeOfLastGridPointInDegrees": float(grid.lon[-1]),
+        "iDirectionIncrementInDegrees": 360.0 / nlon,
+        "iScansNegatively": 0,
+        "jScansPositively": 0,
+    }
+
+
+@contextmanager
+def _template(ensemble: Ensemble, kind: Kind, test: bool) -> Iterator[int]:
+    handle = eccodes.codes_grib_new_from_samples("GRIB2")
+    try:
+        for key, value in _identification(ensemble, kind, test).items():
+            eccodes.codes_set(handle, key, value)
+        yield handle
+    finally:
+        eccodes.codes_release(handle)
+
+
+def _messages(ensemble: Ensemble, kind: Kind) -> Iterator[Message]:
+    """Messages in the order of the file: member by member, channel by channel."""
+    for number, state in enumerate(ensemble.fields(kind), start=1):
+        for channel, values in zip(ensemble.channels, state, strict=True):
+            meaning = parameter(channel)
+            keys: dict[str, Value] = {"perturbationNumber": number} if kind == "members" else {}
+            keys["shortName"] = meaning.short_name
+            keys["typeOfLevel"] = meaning.type_of_level
+            keys["level"] = meaning.level
+            yield Message(keys, values, meaning.bits)
+
+
+def _encode(handle: int, message: Message, path: Path) -> None:
+    try:
+        for key, value in message.keys.items():
+            eccodes.codes_set(handle, key, value)
+        # A constant field drops its packing from the handle, hence anew for every message.
+        eccodes.codes_set(handle, "packingType", "grid_ccsds")
+        eccodes.codes_set(handle, "bitsPerValue", message.bits)
+        eccodes.codes_set_values(handle, message.values.astype(np.float64).ravel())
+    except eccodes.CodesInternalError as error:
+        raise ProductError(f"cannot write {path}: ecCodes refuses {message.keys}: {error}") from error
+
+
+def _check(written: Path, path: Path, ensembles: Sequence[Ensemble], kind: Kind, test: bool) -> None:
+    """Read everything back; ProductError names the first key or value that differs."""
+    with written.open("rb") as file:
+        for ensemble in ensembles:
+            shared = _identification(ensemble, kind, test)
+            for message in _messages(ensemble, kind):
+                handle = eccodes.codes_grib_new_from_file(file)
+                if handle is None:
+                    raise ProductError(f"{path} reads back shorter than written: {message.keys} is missing")
+                try:
+                    _compare(handle, {**shared, **message.keys}, message, path)
+                finally:
+                    eccodes.codes_release(handle)
+        if file.read(1):
+            raise ProductError(f"{path} reads back longer than written")
+
+
+def _compare(handle: int, keys: dict[str, Value], message: Message, path: Path) -> None:
+    constant = message.values.min() == message.values.max()
+    if not constant:
+        keys = {**keys, "packingType": "grid_ccsds", "bitsPerValue": message.bits}
+    for key, value in keys.items():
+        got = eccodes.codes_get(handle, key, type(value))
+        if got != value and not (isinstance(value, float) and abs(got - value) <= GRID_TOLERANCE):
+            raise ProductError(f"{path}: {message.keys} reads back with {key} = {got}, expected {value}")
+    # The reference value is a 32-bit float, rounded once when packing.
+    allowed = eccodes.codes_get(handle, "packingError", float) + np.spacing(np.abs(message.values).max())
+    off = np.abs(eccodes.codes_get_values(handle) - message.values.ravel()).max()
+    if not off <= allowed:
+        raise ProductError(f"{path}: {message.keys} reads back off by {off:.3g}, more than the packing's {allowed:.3g}")

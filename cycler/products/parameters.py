@@ -1,0 +1,58 @@
+"""Channels in the words of GRIB: parameter, level and packing, for writing and for recognising.
+
+WMO manual on codes FM 92, tables 4.2 and 4.5, as ecCodes names them.
+"""
+
+from dataclasses import dataclass
+
+from dacycle.channels import Channel, channel
+from dacycle.errors import ProductError
+
+__all__ = ["GRAVITY", "Parameter", "channel_of", "parameter"]
+
+GRAVITY = 9.80665  # m s-2, the constant in geopotential height's definition (WMO)
+
+_SURFACE = {
+    "2t": ("heightAboveGround", 2),
+    "10u": ("heightAboveGround", 10),
+    "10v": ("heightAboveGround", 10),
+    "sp": ("surface", 0),
+}
+_WIDE = {"q", "sp"}  # 16 bits over their range would be coarser than what they are used for
+_HEIGHTS = {"gh": 1.0, "z": 1.0 / GRAVITY}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a GRIB message says of one channel."""
+
+    short_name: str
+    type_of_level: str
+    level: int
+    bits: int
+
+
+def parameter(channel: Channel) -> Parameter:
+    """How ``channel`` is written; geopotential height in m is ``gh``."""
+    bits = 24 if channel.variable in _WIDE else 16
+    if channel.level_hpa is None:
+        if channel.name not in _SURFACE:
+            raise ProductError(
+                f"channel {channel.name} has no GRIB parameter; known at the surface: {' '.join(_SURFACE)}"
+            )
+        return Parameter(channel.name, *_SURFACE[channel.name], bits)
+    return Parameter("gh" if channel.variable == "z" else channel.variable, "isobaricInhPa", channel.level_hpa, bits)
+
+
+def channel_of(short_name: str, type_of_level: str, level: int) -> tuple[Channel, float] | None:
+    """The channel that a message holds and the factor to its units, or None for what is none of ours.
+
+    Geopotential (``z``, m2 s-2) is divided by standard gravity.
+    """
+    if short_name in _SURFACE:
+        return (channel(short_name), 1.0) if _SURFACE[short_name] == (type_of_level, level) else None
+    if type_of_level != "isobaricInhPa":
+        return None
+    if short_name in _HEIGHTS:
+        return channel(f"z{level}"), _HEIGHTS[short_name]
+    return (channel(f"{short_name}{level}"), 1.0) if short_name in {"t", "u", "v", "q"} else None

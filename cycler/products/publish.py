@@ -1,0 +1,181 @@
+"""All products of one cycle appear at once, or stay as they were.
+
+state/products/YYYY/MM/DD/HH/            the newest products of the delayed stream, manifest.json among them
+                         HH/early/       those of the early stream, a product folder of the same kind
+                         HH/superseded/1 what a rerun replaced, by revision, with superseded.json in it
+                         .HH.staging     being written, or left by a process that died
+
+A cycle is written into the staging folder, manifest last, and the two folders change places; a reader that has
+opened the old folder keeps it whole. Only one process publishes: the one that holds the lock of the state directory.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dacycle.cycler.products.atomic import Artefact, flush, write_text
+from dacycle.cycler.products.ensemble import Ensemble
+from dacycle.cycler.products.exchange import exchange, undo_exchange
+from dacycle.cycler.products.grib import write_grib
+from dacycle.cycler.products.manifest import Manifest, Stream, read_manifest, write_manifest
+from dacycle.cycler.products.netcdf import write_netcdf
+from dacycle.cycler.products.observations import ObservationTable, write_observations
+from dacycle.cycler.products.provenance import Provenance, stamp
+from dacycle.errors import ProductError
+
+__all__ = ["FORMATS", "ProductRequest", "product_folder", "publish", "recover"]
+
+FORMATS = ("grib2", "netcdf")
+EARLY, SUPERSEDED, MARK = "early", "superseded", "superseded.json"
+
+
+@dataclass(frozen=True)
+class ProductRequest:
+    """Everything that one cycle publishes.
+
+    ``analysis`` is None where nothing was assimilated; ``forecasts`` ascend in valid time; ``observations`` is None
+    where none arrived; ``members`` says whether single members are published besides mean and spread. ``runtime``
+    (clock times, seconds per stage) goes into the manifest alone.
+    """
+
+    time: datetime
+    stream: Stream
+    provenance: Provenance
+    analysis: Ensemble | None = None
+    forecasts: tuple[Ensemble, ...] = ()
+    observations: ObservationTable | None = None
+    formats: tuple[str, ...] = FORMATS
+    members: bool = True
+    runtime: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.formats) - set(FORMATS):
+            raise ProductError(f"unknown product format {min(unknown)!r}; expected some of {', '.join(FORMATS)}")
+        if self.analysis is not None and (self.analysis.hours is not None or self.analysis.time != self.time):
+            raise ProductError(f"expected an analysis of {stamp(self.time)}; got the {self.analysis}")
+        if any(forecast.hours is None for forecast in self.forecasts):
+            raise ProductError(f"expected forecasts with their hours; got the {self.forecasts[0]}")
+
+
+def product_folder(state: Path, time: datetime, stream: Stream = "delayed") -> Path:
+    """Where the products of an analysis time lie."""
+    folder = state / "products" / f"{time:%Y/%m/%d/%H}"
+    return folder if stream == "delayed" else folder / EARLY
+
+
+def publish(folder: Path, request: ProductRequest, keep_superseded: bool = True) -> Manifest:
+    """Write all products of a cycle and put them in place; the manifest that then lies in ``folder``.
+
+    Products that are already there move to ``superseded/<revision>/`` or, without ``keep_superseded``, go; products
+    that come out the same stay untouched. ProductError leaves ``folder`` as it was.
+    """
+    staging = recover(folder)
+    try:
+        staging.mkdir(parents=True)
+        artefacts, clipped = _write(staging, request)
+        current = read_manifest(folder)
+        manifest = Manifest.of(
+            request.provenance,
+            artefacts,
+            time=stamp(request.time),
+            stream=request.stream,
+            revision=current.revision + 1 if current else 1,
+            clipped=clipped,
+            runtime=request.runtime,
+        )
+        if current is not None and current.same_products(manifest):
+            shutil.rmtree(staging)
+            return current
+        write_manifest(staging, manifest)
+        if not folder.exists():
+            staging.rename(folder)
+            flush(folder.parent)
+            return manifest
+        _carry(folder, staging)
+        exchange(staging, folder)
+        _retire(staging, folder, keep_superseded)
+    except ProductError:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    except OSError as error:
+        raise ProductError(f"cannot publish {folder}: {error.strerror or error}") from error
+    return manifest
+
+
+def recover(folder: Path, keep_superseded: bool = True) -> Path:
+    """Finish or undo what a process that died left beside ``folder``; returns the free name of the staging folder."""
+    staging = folder.with_name(f".{folder.name}.staging")
+    undo_exchange(staging, folder)
+    if not staging.exists():
+        return staging
+    left, current = read_manifest(staging), read_manifest(folder)
+    if left is not None and current is not None and left.revision < current.revision:
+        _retire(staging, folder, keep_superseded)
+    else:
+        shutil.rmtree(staging)
+    return staging
+
+
+def _write(staging: Path, request: ProductRequest) -> tuple[list[Artefact], dict[str, dict[str, int]]]:
+    """The product files, and how many values of each channel had to be raised to a physical limit."""
+    artefacts: list[Artefact] = []
+    clipped: dict[str, dict[str, int]] = {}
+    test = request.provenance.world == "simulated"
+    for stem, given in (("analysis", [request.analysis] if request.analysis else []), ("forecast", request.forecasts)):
+        if not given:
+            continue
+        pairs = [ensemble.clipped() for ensemble in given]
+        ensembles = [ensemble for ensemble, _ in pairs]
+        totals: dict[str, int] = {}
+        for _, counts in pairs:
+            for name, count in counts.items():
+                totals[name] = totals.get(name, 0) + count
+        clipped[stem] = totals
+        kinds = ensembles[0].kinds(request.members)
+        if "grib2" in request.formats:
+            artefacts += [write_grib(staging / f"{stem}_{kind}.grib2", ensembles, kind, test) for kind in kinds]
+        if "netcdf" in request.formats:
+            artefacts.append(write_netcdf(staging / f"{stem}.nc", ensembles, kinds, request.provenance))
+    if request.observations is not None:
+        artefacts.append(write_observations(staging / "observations.nc", request.observations, request.provenance))
+    return artefacts, clipped
+
+
+def _carry(folder: Path, staging: Path) -> None:
+    """What lies below ``folder`` beside its products must be there after the exchange, too: as hard links."""
+    for name in (EARLY, SUPERSEDED):
+        if (folder / name).is_dir():
+            shutil.copytree(folder / name, staging / name, copy_function=_link)
+            for path in [staging / name, *(staging / name).rglob("*")]:
+                if path.is_dir():
+                    flush(path)
+    flush(staging)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)
+        flush(Path(target))
+
+
+def _retire(old: Path, folder: Path, keep: bool) -> None:
+    """Move what was exchanged out below the folder that replaced it, marked; every step may be repeated."""
+    for name in (EARLY, SUPERSEDED):
+        shutil.rmtree(old / name, ignore_errors=True)
+    before, after = read_manifest(old), read_manifest(folder)
+    if not keep or before is None or after is None:
+        shutil.rmtree(old)
+        return
+    mark = {"revision": before.revision, "superseded_by_revision": after.revision}
+    write_text(old / MARK, json.dumps(mark, indent=2) + "\n")
+    (folder / SUPERSEDED).mkdir(exist_ok=True)
+    old.rename(folder / SUPERSEDED / str(before.revision))
+    for changed in (folder / SUPERSEDED, folder, folder.parent):
+        flush(changed)
