@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.obs.batch import ObservationBatch, Quality
-from dacycle.obs.quality import wind_pairs
+from dacycle.obs.profiles import wind_pairs
 
 __all__ = ["background_check", "buddy_check"]
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from dacycle.channels import Channel, channel
 from dacycle.obs.batch import ObservationBatch, Quality
 
-__all__ = ["Profiles"]
+__all__ = ["Profiles", "wind_pairs"]
 
 
 @dataclass(frozen=True)
@@ -67,3 +67,13 @@ class Profiles:
         """The pressure levels (hPa) of the batch's channels, from below."""
         channels: Sequence[Channel] = [channel(name) for name in self.index]
         return sorted({c.level_hpa for c in channels if c.level_hpa is not None}, reverse=True)
+
+
+def wind_pairs(batch: ObservationBatch, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """``mask``, with the other component of every wind of which it has one."""
+    variable = np.array([channel(name).variable for name in batch.channel.tolist()], "U2")
+    wind = np.isin(variable, ["u", "v"])
+    level = np.char.replace(np.char.replace(batch.channel, "u", ""), "v", "")
+    label = np.char.add(np.char.add(batch.report, " "), level)
+    struck = np.unique(label[mask & wind])
+    return mask | (wind & np.isin(label, struck))

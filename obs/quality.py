@@ -9,8 +9,8 @@ rejected, and every value ends in exactly one code:
 4. vertical consistency: hydrostatic balance and lapse rate
 5. station against model elevation
 
-Afterwards come ``below_ground``, ``background_check``, ``buddy_check`` (background.py) and ``withhold``, in an order
-that the cycle decides.
+Afterwards come ``below_ground``, ``background_check``, ``buddy_check`` and ``withhold``, in an order that the cycle
+decides.
 """
 
 import zlib
@@ -19,11 +19,25 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.channels import channel
+from dacycle.obs.background import background_check, buddy_check
 from dacycle.obs.batch import ObservationBatch, Quality
-from dacycle.obs.elevation import reduce_to_model
+from dacycle.obs.elevation import below_ground, reduce_to_model
+from dacycle.obs.profiles import wind_pairs
 from dacycle.obs.vertical import vertical_consistency
 
-__all__ = ["GROSS_LIMITS", "counts", "duplicates", "gross_limits", "screen", "withhold"]
+__all__ = [
+    "GROSS_LIMITS",
+    "background_check",
+    "below_ground",
+    "buddy_check",
+    "counts",
+    "duplicates",
+    "gross_limits",
+    "reduce_to_model",
+    "screen",
+    "vertical_consistency",
+    "withhold",
+]
 
 _WIND_LIMITS = ((1000, 60.0), (850, 80.0), (500, 110.0), (250, 150.0), (10, 200.0))
 _TEMPERATURE_LIMITS = (
@@ -86,16 +100,6 @@ def gross_limits(batch: ObservationBatch) -> ObservationBatch:
         low, high = _limits(name)
         outside |= (batch.channel == name) & ~((batch.value >= low) & (batch.value <= high))
     return batch.mark(wind_pairs(batch, outside), Quality.GROSS)
-
-
-def wind_pairs(batch: ObservationBatch, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """``mask``, with the other component of every wind of which it has one."""
-    variable = np.array([channel(name).variable for name in batch.channel.tolist()], "U2")
-    wind = np.isin(variable, ["u", "v"])
-    level = np.char.replace(np.char.replace(batch.channel, "u", ""), "v", "")
-    label = np.char.add(np.char.add(batch.report, " "), level)
-    struck = np.unique(label[mask & wind])
-    return mask | (wind & np.isin(label, struck))
 
 
 def duplicates(batch: ObservationBatch) -> ObservationBatch:
