@@ -64,7 +64,7 @@ class Harmonics(nn.Module):
         parts = a.new_zeros(*a.shape[:-1], self.lmax**2, 2)
         parts[..., self._cosine_source, 0] = a[..., self._cosine_target] / self._scale
         parts[..., self._sine_source, 1] = a[..., self._sine_target] / self._sine_scale
-        spectrum = torch.view_as_complex(parts).unflatten(-1, (self.lmax, self.lmax))
+        spectrum = torch.view_as_complex(parts).reshape(*a.shape[:-1], self.lmax, self.lmax)
         field: Tensor = self._inverse(spectrum)
         return field
 
@@ -75,7 +75,7 @@ class Harmonics(nn.Module):
         legendre = self._inverse.pct.float()  # (m, l, row)
         m = torch.arange(self.lmax)
         angle = m * torch.deg2rad(torch.as_tensor(self.grid.lon, dtype=torch.float64))[columns][..., None]
-        basis = legendre.new_zeros(len(lat), self.lmax**2)
+        basis: Tensor = legendre.new_zeros(len(lat), self.lmax**2)
         for k in range(4):
             weight = torch.as_tensor(weights[:, k], dtype=torch.float32)[:, None]
             at_row = legendre[:, :, rows[:, k]].permute(2, 1, 0)  # (n, l, m)

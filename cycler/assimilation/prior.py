@@ -51,7 +51,8 @@ class DiffusionPrior(nn.Module):
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.low_precision):
             residual = self.network(inputs, conditions)
         scale = self.gaussian.posterior_std(sigma)[..., None, None]
-        return self.gaussian.denoise(x, sigma) + scale * residual.float()
+        denoised: Tensor = self.gaussian.denoise(x, sigma) + scale * residual.float()
+        return denoised
 
     def at(self, time: datetime) -> Denoiser:
         """The denoiser of that date."""
@@ -87,7 +88,7 @@ def load_prior(bundle: Bundle, device: str = "cpu") -> DiffusionPrior:
     statics = static_features(bundle.grid, bundle.orography, bundle.land)
     gaussian = GaussianPrior(bundle.grid, covariance, weights.get("gaussian.rest", torch.zeros(n)))
     try:
-        prior = DiffusionPrior(gaussian, statics, **bundle.card.prior.arguments)  # type: ignore[arg-type]
+        prior = DiffusionPrior(gaussian, statics, **bundle.card.prior.arguments)
         prior.load_state_dict(weights)
     except (TypeError, RuntimeError) as error:
         summary = " ".join(str(error).split())

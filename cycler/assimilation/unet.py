@@ -48,6 +48,20 @@ class ResidualBlock(nn.Module):
         return result
 
 
+class Stage(nn.Module):
+    """Residual blocks at one resolution."""
+
+    def __init__(self, width: int, blocks: int, embedding: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(ResidualBlock(width, embedding) for _ in range(blocks))
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Same shape as ``x``."""
+        for block in self.blocks:
+            x = block(x, embedding)
+        return x
+
+
 class UNet(nn.Module):
     """Maps (n, inputs, nlat, nlon) and conditions (n, conditions) to (n, outputs, nlat, nlon).
 
@@ -73,17 +87,13 @@ class UNet(nn.Module):
             nn.Linear(conditions + 16, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
         self.stem = SphereConv(inputs * fold**2, widths[0])
-        self.down = nn.ModuleList(self._stage(width, blocks, embedding) for width in widths[:-1])
+        self.down = nn.ModuleList(Stage(width, blocks, embedding) for width in widths[:-1])
         self.shrink = nn.ModuleList(SphereConv(fine, coarse, 2) for fine, coarse in pairwise(widths))
-        self.middle = self._stage(widths[-1], blocks, embedding)
+        self.middle = Stage(widths[-1], blocks, embedding)
         self.grow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
-        self.up = nn.ModuleList(self._stage(width, blocks, embedding) for width in widths[:-1])
+        self.up = nn.ModuleList(Stage(width, blocks, embedding) for width in widths[:-1])
         self.head = SphereConv(widths[0], outputs * fold**2)
         nn.init.zeros_(self.head.conv.weight)
-
-    @staticmethod
-    def _stage(width: int, blocks: int, embedding: int) -> nn.ModuleList:
-        return nn.ModuleList(ResidualBlock(width, embedding) for _ in range(blocks))
 
     def forward(self, x: Tensor, conditions: Tensor) -> Tensor:
         """The first condition is the logarithm of the noise level; it is expanded in Fourier features."""
@@ -92,14 +102,10 @@ class UNet(nn.Module):
         x = self.stem(F.pixel_unshuffle(x, self.fold).contiguous(memory_format=torch.channels_last))
         skips = []
         for stage, shrink in zip(self.down, self.shrink, strict=True):
-            for block in stage:
-                x = block(x, e)
+            x = stage(x, e)
             skips.append(x)
             x = shrink(x)
-        for block in self.middle:
-            x = block(x, e)
+        x = self.middle(x, e)
         for stage, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
-            x = skips.pop() + F.interpolate(grow(x), scale_factor=2)
-            for block in stage:
-                x = block(x, e)
+            x = stage(skips.pop() + F.interpolate(grow(x), scale_factor=2), e)
         return F.pixel_shuffle(self.head(x), self.fold)

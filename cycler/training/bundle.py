@@ -49,8 +49,8 @@ def write_statics(path: Path, statics: Statics, channels: Sequence[Channel], gri
         for name, size in {**sizes, "degree": statics.forecast_error.shape[0]}.items():
             file.createDimension(name, size)
         file.createDimension("channel_column", len(channels))
-        for name, values, units in (("lat", grid.lat, "degrees_north"), ("lon", grid.lon, "degrees_east")):
-            file.createVariable(name, "f8", (name,))[:] = values
+        for name, axis, units in (("lat", grid.lat, "degrees_north"), ("lon", grid.lon, "degrees_east")):
+            file.createVariable(name, "f8", (name,))[:] = axis
             file[name].units = units
         names = file.createVariable("channel_name", str, ("channel",))
         for k, c in enumerate(channels):

@@ -1,0 +1,146 @@
+"""Training the diffusion prior's residual network.
+
+The target is (x0 - G(x)) / s: what the closed-form Gaussian denoiser leaves, in units of its own expected error, so
+that the loss is the mean square error relative to the Gaussian prior's, at every noise level alike (1 = no gain).
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dacycle.cycler.assimilation.prior import DiffusionPrior
+from dacycle.cycler.training.frames import Frames
+
+__all__ = ["PriorSettings", "evaluate", "train_prior"]
+
+LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(frozen=True)
+class PriorSettings:
+    """Training budget and optimiser. Noise levels are drawn log-uniformly between ``lowest`` and ``highest``."""
+
+    seconds: float
+    batch: int = 8
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-3
+    lowest: float = 0.015
+    highest: float = 10.0
+    average: float = 0.997
+    seed: int = 0
+    checkpoint_seconds: float = 240.0
+
+
+def train_prior(
+    prior: DiffusionPrior,
+    frames: Frames,
+    validation: Frames,
+    settings: PriorSettings,
+    checkpoint: Path,
+    progress: Callable[[str], None],
+) -> DiffusionPrior:
+    """Train within the time budget and return the exponential average of the weights.
+
+    Resumes from ``checkpoint`` where it exists; the learning rate follows a cosine over the budget of time.
+    """
+    generator = torch.Generator().manual_seed(settings.seed)
+    network = prior.network
+    average = {key: value.clone() for key, value in network.state_dict().items()}
+    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    spent, step = 0.0, 0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(saved["network"])
+        optimiser.load_state_dict(saved["optimiser"])
+        average, spent, step = saved["average"], saved["spent"], saved["step"]
+        generator.set_state(saved["generator"])
+    begun, saved_at, losses = time.monotonic() - spent, spent, []
+    while (spent := time.monotonic() - begun) < settings.seconds:
+        for group in optimiser.param_groups:
+            group["lr"] = _rate(settings, step, spent)
+        loss = _loss(prior, *_batch(frames, settings, generator), generator)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        losses.append(loss.item())
+        _update(average, network.state_dict(), min(settings.average, step / (step + 10)))
+        if spent - saved_at > settings.checkpoint_seconds:
+            saved_at = spent
+            current = {key: value.clone() for key, value in network.state_dict().items()}
+            state = {
+                "network": current,
+                "optimiser": optimiser.state_dict(),
+                "average": average,
+                "spent": spent,
+                "step": step,
+                "generator": generator.get_state(),
+            }
+            torch.save(state, checkpoint.with_suffix(".part"))
+            checkpoint.with_suffix(".part").replace(checkpoint)
+            ratios = evaluate(_with(prior, average), validation)
+            _with(prior, current)
+            told = " ".join(f"{level:g}:{ratio:.2f}" for level, ratio in zip(LEVELS, ratios, strict=True))
+            progress(f"{spent:.0f} s, step {step}, loss {sum(losses[-50:]) / len(losses[-50:]):.3f}, validation {told}")
+    return _with(prior, average)
+
+
+def _rate(settings: PriorSettings, step: int, spent: float) -> float:
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, spent / settings.seconds)))
+    return settings.learning_rate * min(1.0, (step + 1) / 50) * max(0.02, cosine)
+
+
+def _batch(frames: Frames, settings: PriorSettings, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    index = torch.randint(len(frames), (settings.batch,), generator=generator)
+    low, high = math.log(settings.lowest), math.log(settings.highest)
+    # One level per stratum: the loss of a batch varies less.
+    strata = (torch.arange(settings.batch) + torch.rand(settings.batch, generator=generator)) / settings.batch
+    return frames.values[index].float(), frames.season[index], torch.exp(low + (high - low) * strata)
+
+
+def _loss(prior: DiffusionPrior, x0: Tensor, season: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+    gaussian = prior.gaussian
+    x = x0 + sigma[:, None, None, None] * gaussian.noise(x0, generator)
+    scale = gaussian.posterior_std(sigma)[..., None, None]
+    error = (prior(x, sigma, season) - x0) / scale
+    loss: Tensor = (error.square() * gaussian.weights).mean()
+    return loss
+
+
+def _update(average: dict[str, Tensor], current: dict[str, Tensor], keep: float) -> None:
+    for key, value in current.items():
+        average[key].lerp_(value.detach(), 1 - keep)
+
+
+def _with(prior: DiffusionPrior, weights: dict[str, Tensor]) -> DiffusionPrior:
+    prior.network.load_state_dict(weights)
+    return prior
+
+
+@torch.no_grad()
+def evaluate(prior: DiffusionPrior, validation: Frames, count: int = 24, seed: int = 1) -> list[float]:
+    """Denoising mean square error relative to the Gaussian prior's own, at each of LEVELS, on unseen frames."""
+    gaussian = prior.gaussian
+    chosen = torch.linspace(0, len(validation) - 1, min(count, len(validation))).long()
+    ratios = []
+    for level in LEVELS:
+        generator = torch.Generator().manual_seed(seed)
+        ours = theirs = 0.0
+        for part in torch.split(chosen, 4):
+            x0, season = validation.values[part].float(), validation.season[part]
+            sigma = torch.full((len(part),), level)
+            x = x0 + level * gaussian.noise(x0, generator)
+            for estimate, name in ((prior(x, sigma, season), "ours"), (gaussian.denoise(x, sigma), "theirs")):
+                error = ((estimate - x0).square() * gaussian.weights).mean().item()
+                if name == "ours":
+                    ours += error
+                else:
+                    theirs += error
+        ratios.append(ours / theirs)
+    return ratios
