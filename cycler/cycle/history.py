@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from dacycle.cycler.cycle.records import (
     Artefact,
@@ -41,7 +41,7 @@ class History:
         """Let go of the file."""
         self._connection.close()
 
-    def __enter__(self) -> "History":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -146,14 +146,16 @@ class Ledger(History):
         with self._transaction() as db:
             db.executemany("DELETE FROM artefacts WHERE cycle = ? AND name = ?", [(cycle, name) for name in names])
 
-    def set_counts(self, cycle: int, counts: Counts, inputs: str) -> None:
+    def set_inputs(self, cycle: int, digest: str) -> None:
+        """Which soundings the cycle sees."""
+        with self._transaction() as db:
+            db.execute("UPDATE cycles SET inputs = ? WHERE id = ?", (digest, cycle))
+
+    def set_counts(self, cycle: int, counts: Counts) -> None:
         """What came and what became of it."""
         with self._transaction() as db:
-            sql = (
-                "UPDATE cycles SET soundings_received = ?, soundings_used = ?, soundings_withheld = ?, inputs = ?"
-                " WHERE id = ?"
-            )
-            db.execute(sql, (counts.received, counts.used, counts.withheld, inputs, cycle))
+            sql = "UPDATE cycles SET soundings_received = ?, soundings_used = ?, soundings_withheld = ? WHERE id = ?"
+            db.execute(sql, (counts.received, counts.used, counts.withheld, cycle))
             db.execute("DELETE FROM value_counts WHERE cycle = ?", (cycle,))
             rows = [(cycle, c, status, n) for c, by_status in counts.values.items() for status, n in by_status.items()]
             db.executemany("INSERT INTO value_counts (cycle, channel, status, n) VALUES (?, ?, ?, ?)", rows)

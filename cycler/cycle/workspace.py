@@ -44,6 +44,11 @@ class Workspace:
         known = self.ledger.artefacts(self.record.id)
         return name in known and self._is(known[name])
 
+    def sha256(self, name: str) -> str:
+        """What the ledger says of an artefact's content; empty for one that it does not know."""
+        known = self.ledger.artefacts(self.record.id)
+        return known[name].sha256 if name in known else ""
+
     def _is(self, artefact: Artefact) -> bool:
         path = self.state / artefact.path
         try:

@@ -1,0 +1,85 @@
+"""The assimilate stage: the last check of the observations, the members, and what became of every value."""
+
+import numpy as np
+import numpy.typing as npt
+
+from dacycle.cycler.cycle.states import Stage
+from dacycle.cycler.cycle.statistics import count, statistics
+from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, FORECAST, INPUTS, OBSERVATIONS, Task
+from dacycle.errors import DacycleError
+from dacycle.obs.background import background_check
+from dacycle.obs.batch import ObservationBatch
+from dacycle.obs.quality import withhold
+
+__all__ = ["assimilate"]
+
+FloatArray = npt.NDArray[np.float32]
+
+FORECAST_LIMIT = 4.0
+CLIMATOLOGY_LIMIT = 5.0  # the climatology is a poor background: only what is absurd fails it
+
+
+def assimilate(task: Task) -> None:
+    """Check against the background, withhold, draw the members chunk by chunk, compare them with all values.
+
+    Chunks that were drawn before an interruption are kept. Where nothing is left to assimilate, the delayed stream
+    goes on with the lifted forecast, and the early one lets the prior refine it.
+    """
+    from dacycle.cycler.assimilation.fields import lift, observe
+
+    time, work = task.record.time, task.work
+    coarse = work.array(FORECAST) if task.base else None
+    batch = work.batch(OBSERVATIONS)
+    climatology = observe(task.bundle, task.bundle.climatology.mean(time)[None], batch)[0]
+    background = observe(task.bundle, lift(task.bundle, coarse, time), batch) if coarse is not None else None
+    batch = _check(task, batch, background, climatology)
+    folds = task.config.assimilation
+    batch = withhold(batch, folds.withhold_folds, folds.withhold_fold)
+    work.keep_batch(Stage.ASSIMILATE, CHECKED, batch)
+    received = int(work.json(INPUTS)["received"])
+    counts = count(batch, received)
+    task.ledger.set_counts(task.record.id, counts)
+    if background is None and counts.used == 0:
+        raise DacycleError(f"{task.record.label}: all {len(batch)} values were rejected and there is no background")
+    if counts.used > 0 or task.early:
+        _draw(task, batch, coarse)
+    analysis = observe(task.bundle, task.states(), batch)
+    told = {"analysis": analysis, "climatology": climatology}
+    if background is not None:
+        told["background"] = background
+    work.keep_arrays(Stage.ASSIMILATE, ANALYSIS_EQUIVALENTS, told)
+    if counts.used > 0:
+        task.ledger.set_statistics(task.record.id, statistics(batch, background, analysis))
+
+
+def _check(
+    task: Task, batch: ObservationBatch, background: FloatArray | None, climatology: FloatArray
+) -> ObservationBatch:
+    """Outliers against the forecast ensemble; in a first cycle, against the climatology."""
+    if background is not None:
+        spread = background.std(0, ddof=1) if len(background) > 1 else np.zeros(len(batch))
+        return background_check(batch, background, spread, FORECAST_LIMIT)
+    from dacycle.cycler.assimilation.fields import observe
+
+    std = observe(task.bundle, task.bundle.climatology.std[None], batch)[0]
+    return background_check(batch, climatology, std, CLIMATOLOGY_LIMIT)
+
+
+def _draw(task: Task, batch: ObservationBatch, coarse: FloatArray | None) -> None:
+    steps = task.config.assimilation.steps
+    seen = 0
+    for number, chunk in enumerate(task.chunks):
+        name = task.chunk_name(chunk)
+        if not task.work.has(name):
+
+            def breathe(number: int = number) -> None:
+                nonlocal seen
+                seen += 1
+                task.tell("step", Stage.ASSIMILATE, "", min(seen, (number + 1) * steps), steps * len(task.chunks))
+
+            states = task.models.analyst.draw(
+                task.record.time, batch, coarse, chunk, task.config.ensemble.seed, check=breathe
+            )
+            task.work.keep_array(Stage.ASSIMILATE, name, states)
+        seen = (number + 1) * steps
+        task.tell("chunk", Stage.ASSIMILATE, name, seen, steps * len(task.chunks))

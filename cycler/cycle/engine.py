@@ -1,0 +1,261 @@
+"""One cycle, from soundings to products: the stages in their order, each done once, through any interruption.
+
+A stage is done when the ledger says so and the files it made are what they were. Whatever is not done is done again;
+what stands on something that changed is too. Nothing here asks for the time: ``now`` comes in, and a monotonic clock
+tells how long things took since.
+"""
+
+import hashlib
+import json
+import time as monotonic
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property, partial
+from importlib.metadata import version
+from pathlib import Path
+
+from dacycle.cycler.bundle import Bundle, open_bundle
+from dacycle.cycler.config import Config
+from dacycle.cycler.cycle.ingest import Gathered, NoSoundings, gather, ingest
+from dacycle.cycler.cycle.ledger import Ledger
+from dacycle.cycler.cycle.lock import exclusive
+from dacycle.cycler.cycle.models import Models, threads
+from dacycle.cycler.cycle.progress import Observer, Progress, Stopped, unobserved
+from dacycle.cycler.cycle.records import CycleRecord
+from dacycle.cycler.cycle.states import ACTIVE, PUBLISHED, STATE_OF, Stage, State, Stream
+from dacycle.cycler.cycle.task import INITIAL, Task
+from dacycle.cycler.cycle.workspace import Workspace
+from dacycle.cycler.products.atomic import clear_stale
+from dacycle.errors import ConfigError, DacycleError, SourceError, StateError
+from dacycle.obs.source import SoundingSource, open_source
+
+__all__ = ["Engine", "open_engine", "run_cycle"]
+
+
+@dataclass
+class Engine:
+    """Runs cycles on a state directory that it alone writes."""
+
+    config: Config
+    ledger: Ledger
+    bundle: Bundle
+    source: SoundingSource
+    models: Models
+    observer: Observer = unobserved
+
+    @property
+    def state(self) -> Path:
+        """The state directory."""
+        return self.config.paths.state
+
+    def recover(self, now: datetime) -> None:
+        """Set right what a killed process left: call it before anything else."""
+        clear_stale(self.state)
+        for record in self.ledger.in_states(ACTIVE):
+            text = f"{record.label} was interrupted while {record.state}; it continues where it stopped"
+            self.ledger.move(record.id, State.PENDING, now, "interrupted", tell=text, level="warning")
+        for record in self.ledger.in_states(PUBLISHED):
+            self._tidy(record)
+
+    def run(self, time: datetime, now: datetime, without_source: bool = False) -> CycleRecord:
+        """The delayed cycle of that time, at once, with what the source has; a published one is left as it is.
+
+        It ends published, published_free_forecast, or waiting_obs where there is neither background nor sounding.
+        ``without_source``: a source that cannot be read counts as one without soundings.
+        """
+        self._require_grid(time)
+        record = self.ledger.add_cycle(time, Stream.DELAYED, now)
+        if record.state in PUBLISHED:
+            return record
+        base = self.usable(self.ledger.cycle(time - self.config.interval, Stream.DELAYED))
+        return self.perform(record, base, partial(self._gather, time, without_source), now)
+
+    def usable(self, record: CycleRecord | None) -> CycleRecord | None:
+        """The cycle, if another can start from it: it is published, and its initial states are still kept.
+
+        StateError where they should be there and are not what they were: starting anew without them would lose the
+        cycle's memory in silence.
+        """
+        if record is None or record.state not in PUBLISHED:
+            return None
+        work = self._workspace(record)
+        if not work.sha256(INITIAL):
+            return None
+        if not work.has(INITIAL):
+            raise StateError(
+                f"{work.folder / INITIAL}, where the cycle after {record.label} starts, is damaged or gone; restore it "
+                f"from a backup, or remove the state of {record.label} and run it again"
+            )
+        return record
+
+    def perform(
+        self, record: CycleRecord, base: CycleRecord | None, gathering: Callable[[], Gathered], now: datetime
+    ) -> CycleRecord:
+        """All stages of a cycle that are not done yet."""
+        began = monotonic.monotonic()
+
+        def present() -> datetime:
+            return now + timedelta(seconds=int(monotonic.monotonic() - began))
+
+        if self.ledger.begin_attempt(record.id, self.settings(base)):
+            self._workspace(record).remove()
+        self.ledger.start_from(record.id, "none" if base is None else "forecast", base.id if base else None)
+        record = self.ledger.by_id(record.id)
+        task = self._task(record, base)
+        task.tell("cycle_begin")
+        try:
+            self._stages(task, gathering, present)
+            task.tell("cycle_end")
+        except NoSoundings as none:
+            text = f"{record.label} waits: {none}"
+            return self.ledger.move(record.id, State.WAITING_OBS, present(), str(none), tell=text)
+        except (Stopped, KeyboardInterrupt):
+            with suppress(DacycleError):
+                self.ledger.move(record.id, State.PENDING, present(), "interrupted; the next start continues it")
+            raise
+        except SourceError as error:
+            self.ledger.move(record.id, State.WAITING_OBS, present(), str(error), tell=str(error), level="warning")
+            raise
+        except Exception as error:
+            reason = str(error) if isinstance(error, DacycleError) else f"{type(error).__name__}: {error}"
+            reason = " ".join(reason.split())
+            self.ledger.move(
+                record.id, State.FAILED, present(), reason, tell=f"{record.label} failed: {reason}", level="error"
+            )
+            raise
+        self._tidy(record)
+        return self.ledger.by_id(record.id)
+
+    def _stages(self, task: Task, gathering: Callable[[], Gathered], present: Callable[[], datetime]) -> None:
+        from dacycle.cycler.cycle.assimilate import assimilate
+        from dacycle.cycler.cycle.forecast import forecast
+        from dacycle.cycler.cycle.publish import publish
+        from dacycle.cycler.cycle.reinitialise import reinitialise
+
+        fresh = self._stage(task, Stage.INGEST, lambda task: ingest(task, gathering()), present)
+        fresh = self._stage(task, Stage.FORECAST, forecast, present, fresh)
+        fresh = self._stage(task, Stage.ASSIMILATE, assimilate, present, fresh)
+        fresh = self._stage(task, Stage.REINITIALISE, reinitialise, present, fresh)
+        self._stage(task, Stage.PUBLISH, publish, present, fresh)
+        record = task.record
+        if task.free:
+            state, text = State.PUBLISHED_FREE_FORECAST, "published as a free forecast: no sounding had a say"
+        else:
+            counts = self.ledger.counts(record.id)
+            state, text = State.PUBLISHED, f"published with {counts.used} of {counts.received} soundings"
+        self.ledger.move(record.id, state, present(), tell=f"{record.label} {text}")
+
+    def _stage(
+        self,
+        task: Task,
+        stage: Stage,
+        work: Callable[[Task], None],
+        present: Callable[[], datetime],
+        fresh: bool = False,
+    ) -> bool:
+        """Do a stage unless it is done; True when it, or one before it, was done anew."""
+        record = task.record
+        done = self.ledger.stages(record.id).get(stage)
+        self.ledger.move(record.id, STATE_OF[stage], present())
+        if done is not None and done.state == "done":
+            if not fresh and task.work.intact(stage):
+                return False
+            self.ledger.undo_stage(record.id, stage)
+            fresh = True
+        elif fresh and done is not None:
+            self.ledger.undo_stage(record.id, stage)
+        self.ledger.begin_stage(record.id, stage, present())
+        task.tell("stage_begin", stage)
+        began = monotonic.monotonic()
+        try:
+            work(task)
+        except BaseException:
+            with suppress(DacycleError):
+                self.ledger.end_stage(record.id, stage, monotonic.monotonic() - began, failed=True)
+            raise
+        self.ledger.end_stage(record.id, stage, monotonic.monotonic() - began)
+        task.tell("stage_end", stage)
+        return True
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the bundle, the program and the configuration's part that decides a cycle's bytes."""
+        told = {
+            "bundle": self.bundle.digest,
+            "version": version("dacycle"),
+            "threads": threads(self.config),
+            **self.config.model_dump(mode="json", include={"ensemble", "assimilation", "products"}),
+        }
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    def settings(self, base: CycleRecord | None) -> str:
+        """Digest of all that decides a cycle's bytes besides its soundings."""
+        initial = self._workspace(base).sha256(INITIAL) if base else ""
+        return hashlib.sha256(f"{self.digest} {initial}".encode()).hexdigest()
+
+    def _gather(self, time: datetime, without_source: bool) -> Gathered:
+        try:
+            return gather(self.source, self.bundle, time)
+        except SourceError:
+            if not without_source:
+                raise
+            return Gathered.nothing(time)
+
+    def _task(self, record: CycleRecord, base: CycleRecord | None) -> Task:
+        return Task(
+            config=self.config,
+            bundle=self.bundle,
+            models=self.models,
+            ledger=self.ledger,
+            record=record,
+            work=self._workspace(record),
+            base=base,
+            base_work=self._workspace(base) if base else None,
+            observer=self.observer,
+            config_digest=self.digest,
+        )
+
+    def _workspace(self, record: CycleRecord) -> Workspace:
+        def observe(point: str, name: str) -> None:
+            self.observer(Progress(point, record.time, str(record.stream), detail=name))
+
+        return Workspace(self.state, self.ledger, record, observe)
+
+    def _tidy(self, record: CycleRecord) -> None:
+        """Members on the analysis grid are in the products now."""
+        names = [name for name in self.ledger.artefacts(record.id, Stage.ASSIMILATE) if name.startswith("chunk-")]
+        if names:
+            self._workspace(record).discard(*names)
+
+    def discard(self, record: CycleRecord) -> None:
+        """Let go of the files that a replaced cycle made."""
+        work = self._workspace(record)
+        self.ledger.forget_artefacts(record.id, self.ledger.artefacts(record.id))
+        work.remove()
+
+    def _require_grid(self, time: datetime) -> None:
+        if not self.config.on_grid(time):
+            hours, near = self.config.cycle.interval_hours, self.config.floor(time)
+            raise ConfigError(
+                f"{time:%Y-%m-%dT%H:%M} is no analysis time: expected one every {hours} hours, as {near:%Y-%m-%dT%H}"
+            )
+
+
+@contextmanager
+def open_engine(config: Config, now: datetime, observer: Observer = unobserved) -> Iterator[Engine]:
+    """An engine on the configuration's state directory, which is locked meanwhile, and recovered."""
+    with exclusive(config.paths.state):
+        bundle = open_bundle(config.bundle.path)
+        source = open_source(config.source.kind, config.source.location, config.paths.state / "mirror")
+        with Ledger.open(config.paths.state) as ledger:
+            engine = Engine(config, ledger, bundle, source, Models(config, bundle), observer)
+            engine.recover(now)
+            yield engine
+
+
+def run_cycle(config: Config, time: datetime, now: datetime, observer: Observer = unobserved) -> CycleRecord:
+    """One delayed cycle by itself."""
+    with open_engine(config, now, observer) as engine:
+        return engine.run(time, now)

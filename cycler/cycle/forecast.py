@@ -1,0 +1,28 @@
+"""The forecast stage: every member goes on from its own reinitialised state."""
+
+from dacycle.cycler.cycle.states import Stage
+from dacycle.cycler.cycle.task import FORECAST, INITIAL, Task
+
+__all__ = ["forecast"]
+
+
+def forecast(task: Task) -> None:
+    """From the base's initial states to this cycle's time, on the emulator's grid; nothing without a base.
+
+    A base with another number of members is used in turn, so that a changed configuration does not end the cycle.
+    """
+    if task.base is None or task.base_work is None:
+        return
+    import torch
+
+    emulator = task.models.emulator
+    initial = task.base_work.array(INITIAL)
+    members = task.config.ensemble.members
+    initial = initial[[i % len(initial) for i in range(members)]]
+    parts = []
+    for number, chunk in enumerate(task.chunks, 1):
+        state = torch.from_numpy(initial[chunk[0] - 1 : chunk[-1]])
+        with torch.no_grad():
+            parts.append(emulator.forecast(state, task.base.time, task.hours))
+        task.tell("chunk", Stage.FORECAST, task.chunk_name(chunk), number, len(task.chunks))
+    task.work.keep_array(Stage.FORECAST, FORECAST, torch.cat(parts).numpy().astype("float32"))

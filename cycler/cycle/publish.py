@@ -1,0 +1,98 @@
+"""The publish stage: the ensemble and every observation as files that others read."""
+
+from importlib.metadata import version
+
+from dacycle.cycler.cycle.models import threads
+from dacycle.cycler.cycle.records import CycleRecord
+from dacycle.cycler.cycle.states import Stage, State
+from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, INITIAL, Task
+from dacycle.cycler.products.ensemble import Ensemble
+from dacycle.cycler.products.manifest import Stream
+from dacycle.cycler.products.observations import ObservationTable
+from dacycle.cycler.products.provenance import Provenance
+from dacycle.cycler.products.publish import ProductRequest, product_folder
+from dacycle.cycler.products.publish import publish as publish_products
+
+__all__ = ["publish"]
+
+
+def publish(task: Task) -> None:
+    """Products of this cycle in their folder, and each of them in the ledger.
+
+    What no sounding had a say in is called a forecast, from the last analysis that one had.
+    """
+    record, config, bundle = task.record, task.config, task.bundle
+    states = task.states()
+    analysis: Ensemble | None = None
+    forecasts: tuple[Ensemble, ...] = ()
+    if task.free:
+        start = _origin(task)
+        hours = int((record.time - start.time).total_seconds()) // 3600
+        forecasts = (Ensemble(states, bundle.channels, bundle.grid, start.time, hours),)
+    else:
+        analysis = Ensemble(states, bundle.channels, bundle.grid, record.time)
+    stream: Stream = "early" if task.early else "delayed"
+    request = ProductRequest(
+        time=record.time,
+        stream=stream,
+        provenance=_provenance(task),
+        analysis=analysis,
+        forecasts=forecasts,
+        observations=_table(task),
+        formats=config.products.formats,
+        members=config.products.members,
+        runtime=_runtime(task),
+    )
+    folder = product_folder(config.paths.state, record.time, stream)
+    manifest = publish_products(folder, request, keep_superseded=not task.early)
+    task.tell("renamed", Stage.PUBLISH, folder.name)
+    for name, file in manifest.products.items():
+        task.work.enter(Stage.PUBLISH, name, folder / name, file.sha256, file.bytes)
+
+
+def _provenance(task: Task) -> Provenance:
+    config, card = task.config, task.bundle.card
+    inputs = dict(task.inputs()["files"])
+    if task.base is not None and task.base_work is not None:
+        inputs[f"initial states of {task.base.time:%Y-%m-%dT%H}"] = task.base_work.sha256(INITIAL)
+    return Provenance(
+        bundle=card.name,
+        bundle_digest=task.bundle.digest,
+        world=card.world,
+        version=version("dacycle"),
+        method=config.assimilation.method,
+        seed=config.ensemble.seed,
+        members=config.ensemble.members,
+        chunk=config.ensemble.chunk,
+        threads=threads(config),
+        config_digest=task.config_digest,
+        background=task.record.background,
+        inputs=inputs,
+    )
+
+
+def _table(task: Task) -> ObservationTable | None:
+    batch = task.work.batch(CHECKED)
+    if len(batch) == 0:
+        return None
+    equivalents = task.work.arrays(ANALYSIS_EQUIVALENTS)
+    return ObservationTable.of(batch, equivalents.get("background"), None if task.free else equivalents["analysis"])
+
+
+def _runtime(task: Task) -> dict[str, object]:
+    """What the clock says, for the manifest's one section that two runs do not share."""
+    stages = task.ledger.stages(task.record.id)
+    return {
+        "attempts": task.record.attempts,
+        "seconds": {name: stage.seconds for name, stage in stages.items() if stage.seconds is not None},
+        "started": {name: f"{stage.started_at:%Y-%m-%dT%H:%M:%SZ}" for name, stage in stages.items()},
+    }
+
+
+def _origin(task: Task) -> CycleRecord:
+    """The last cycle before this one in which soundings had a say."""
+    origin = task.base
+    assert origin is not None
+    while origin.state == State.PUBLISHED_FREE_FORECAST and origin.base is not None:
+        origin = task.ledger.by_id(origin.base)
+    return origin
