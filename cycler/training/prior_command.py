@@ -1,0 +1,108 @@
+"""``dacycle train prior``: nature runs -> climatology, Gaussian prior and residual network, in one folder.
+
+climatology.npz       coefficients, std, orography, land
+prior.pt              checkpoint of the training, resumed where it exists
+prior.safetensors     the result
+prior.json            arguments of the network, settings and validation scores
+"""
+
+import argparse
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+
+from dacycle.channels import DEFAULT_CHANNELS
+from dacycle.errors import DacycleError
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--data", nargs="+", type=Path, required=True, help="nature runs on the analysis grid")
+    parser.add_argument(
+        "--helpers", nargs="*", type=Path, default=[], help="longer runs on coarser grids: their seasons help"
+    )
+    parser.add_argument("--validation-days", type=float, default=15.0, help="end of each run, kept from training")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the result; a checkpoint in it is resumed")
+    parser.add_argument("--seconds", type=float, required=True, help="training time")
+    parser.add_argument("--degrees", type=int, default=86, help="truncation of the Gaussian prior")
+    parser.add_argument("--fold", type=int, default=4, help="pixels folded into channels, each way")
+    parser.add_argument("--widths", type=int, nargs="+", default=[96, 192, 256])
+    parser.add_argument("--blocks", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--threads", type=int, default=0, help="0 leaves the choice to torch")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--full-precision", action="store_true", help="train and run the network in float32")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train and write the folder; returns the exit code."""
+    import torch
+    from safetensors.torch import save_file
+
+    from dacycle.cycler.assimilation.prior import DiffusionPrior, static_features
+    from dacycle.cycler.training.climatology import fit_climatology, open_nature
+    from dacycle.cycler.training.frames import estimate_gaussian, join, load_frames
+    from dacycle.cycler.training.prior import LEVELS, PriorSettings, evaluate, train_prior
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+    runs, helpers = [open_nature(p) for p in args.data], [open_nature(p) for p in args.helpers]
+    if len({run.grid.shape for run in runs}) > 1:
+        raise DacycleError("--data: all runs must be on one grid; coarser ones belong to --helpers")
+    kept = [int(timedelta(days=args.validation_days) / (run.times[1] - run.times[0])) for run in runs]
+    climatology = fit_climatology(runs, helpers, DEFAULT_CHANNELS)
+    statics = {"orography": runs[0].orography, "land": runs[0].land}
+    np.savez(args.out / "climatology.npz", coefficients=climatology.coefficients, std=climatology.std, **statics)
+    print("climatology fitted", flush=True)
+    training = join(
+        [
+            load_frames(run, DEFAULT_CHANNELS, climatology, slice(0, len(run.times) - k))
+            for run, k in zip(runs, kept, strict=True)
+        ]
+    )
+    validation = join(
+        [
+            load_frames(run, DEFAULT_CHANNELS, climatology, slice(len(run.times) - k, None))
+            for run, k in zip(runs, kept, strict=True)
+        ]
+    )
+    gaussian = estimate_gaussian(training, runs[0].grid, args.degrees)
+    print(f"{len(training)} frames for training, {len(validation)} for validation", flush=True)
+    network = {
+        "fold": args.fold,
+        "widths": args.widths,
+        "blocks": args.blocks,
+        "low_precision": not args.full_precision,
+    }
+    features = static_features(runs[0].grid, runs[0].orography, runs[0].land)
+    prior = DiffusionPrior(gaussian, features, **network)
+    settings = PriorSettings(args.seconds, args.batch, args.learning_rate, seed=args.seed)
+    prior = train_prior(prior, training, validation, settings, args.out / "prior.pt", _progress)
+    save_file({k: v.detach().contiguous() for k, v in prior.state_dict().items()}, args.out / "prior.safetensors")
+    ratios = evaluate(prior, validation)
+    scores = {f"{level:g}": round(ratio, 4) for level, ratio in zip(LEVELS, ratios, strict=True)}
+    told = {
+        "arguments": network,
+        "degrees": args.degrees,
+        "seconds": args.seconds,
+        "batch": args.batch,
+        "frames": len(training),
+        "data": [f"{run.path.name} {run.times[0]:%Y-%m-%d} to {run.times[-1]:%Y-%m-%d}" for run in runs],
+        "helpers": [f"{run.path.name} {run.times[0]:%Y-%m-%d} to {run.times[-1]:%Y-%m-%d}" for run in helpers],
+        "validation_mse_relative_to_gaussian": scores,
+    }
+    (args.out / "prior.json").write_text(json.dumps(told, indent=2) + "\n")
+    print(json.dumps(scores))
+    return 0
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,65 @@
+"""``dacycle simulate``: a nature run of the simulated world, or soundings and gridded truth taken from one."""
+
+import argparse
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from dacycle.cycler.training.simulate import GRIDS, NatureRun, quiet_jax, simulate
+from dacycle.errors import DacycleError
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments: ``nature`` and ``soundings``."""
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    nature = kinds.add_parser("nature", help="integrate the simulated atmosphere (needs the extra `simulate`)")
+    nature.add_argument("--truncation", type=int, choices=sorted(GRIDS), default=85)
+    nature.add_argument("--seed", type=int, required=True)
+    nature.add_argument("--start", type=_day, required=True, metavar="DATE", help="first day of the spin-up")
+    nature.add_argument("--spinup-days", type=int, default=35)
+    nature.add_argument("--days", type=int, required=True, help="days of six-hourly output after the spin-up")
+    nature.add_argument("--out", type=Path, required=True, help="netCDF; an interrupted run goes on")
+    soundings = kinds.add_parser("soundings", help="observe a nature run with a made-up network, as IGRA v2 text")
+    soundings.add_argument("--truth", type=Path, required=True, help="nature run")
+    soundings.add_argument("--out", type=Path, required=True, help="folder: archive/ and truth.nc")
+    soundings.add_argument("--sites", type=int, default=500)
+    soundings.add_argument("--seed", type=int, default=0)
+    soundings.add_argument("--start", type=_time, required=True, metavar="TIME")
+    soundings.add_argument("--end", type=_time, required=True, metavar="TIME")
+    soundings.add_argument("--interval-hours", type=int, default=12)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry it out; returns the exit code."""
+    if args.kind == "soundings":
+        from dacycle.cycler.training.network import write_network, write_truth
+
+        step = timedelta(hours=args.interval_hours)
+        times = [args.start + k * step for k in range(int((args.end - args.start) / step) + 1)]
+        write_network(args.truth, args.out / "archive", args.sites, args.seed, times)
+        write_truth(args.truth, args.out / "truth.nc", times)
+        print(f"{len(times)} times at {args.sites} sites: {args.out / 'archive'}, truth in {args.out / 'truth.nc'}")
+        return 0
+    quiet_jax()
+    settings = NatureRun(args.truncation, args.seed, args.start, args.spinup_days, args.days)
+    try:
+        simulate(settings, args.out, _progress)
+    except ImportError as error:
+        raise DacycleError(f"dacycle simulate needs the extra: pip install 'dacycle[simulate]' ({error})") from error
+    except FloatingPointError as error:
+        raise DacycleError(str(error)) from error
+    return 0
+
+
+def _day(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=UTC)
+
+
+def _progress(text: str, fraction: float) -> None:
+    print(f"{text} {100 * fraction:.1f} %", end="\r" if sys.stdout.isatty() else "\n", flush=True)
