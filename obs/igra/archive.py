@@ -81,7 +81,7 @@ class FolderSource:
         with self._lock:
             newest = np.datetime64("NaT", "m")
             stations = self._stations().stations
-            for entry in sorted(self._entries(), key=lambda entry: entry.file.begins is None):
+            for entry in self._entries():
                 station = stations.get(entry.file.station)
                 # A period of record that ended before what is known already need not be unzipped.
                 known = None if np.isnat(newest) else int(newest.astype("datetime64[Y]").astype(int)) + 1970
@@ -111,7 +111,7 @@ class FolderSource:
         return replace(located, problems=stations.problems + found.problems, inputs=listed + found.inputs)
 
     def _entries(self) -> list[_Entry]:
-        """The sounding files, year to date before period of record, by name."""
+        """The sounding files: year to date, the newest years first, then the periods of record; by name."""
         entries = []
         for folder in (Y2D, POR):
             if not (self.root / folder).is_dir():
@@ -121,7 +121,7 @@ class FolderSource:
                     file = data_file(item.name)
                     if file is not None and item.is_file():
                         entries.append(_Entry(Path(item.path), f"{folder}/{item.name}", file, _stamp(item.stat())))
-        return entries
+        return sorted(entries, key=lambda entry: -(entry.file.begins or 0))
 
     def _candidates(self, time: datetime, stations: dict[str, Station]) -> Iterator[_Entry]:
         """The files that may have soundings of ``time``, by their names and the station list."""
