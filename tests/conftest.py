@@ -73,7 +73,7 @@ def write_tiny_bundle(folder: Path) -> None:
         prior=NetworkCard(architecture="gaussian-unet", arguments=arguments),
         emulator=NetworkCard(architecture="persistence", arguments={}),
     )
-    write_bundle(folder, card, statics, prior, torch.nn.Linear(1, 1), grid)
+    write_bundle(folder, card, statics, prior.state_dict(), {"unused": torch.zeros(1)}, grid)
 
 
 def tiny_covariance(channels: int, degrees: int) -> torch.Tensor:

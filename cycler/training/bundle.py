@@ -1,6 +1,6 @@
 """Writing a model bundle: statics, weights and card, each atomically enough to be copied as a folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tomli_w
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor
 
 from dacycle.channels import Channel, channel
 from dacycle.cycler.bundle import PACKED_MAXIMUM, Card
@@ -31,13 +31,14 @@ class Statics:
     forecast_error: FloatArray
 
 
-def write_bundle(folder: Path, card: Card, statics: Statics, prior: nn.Module, emulator: nn.Module, grid: Grid) -> None:
-    """Write the four files of a bundle into ``folder``."""
+def write_bundle(
+    folder: Path, card: Card, statics: Statics, prior: Mapping[str, Tensor], emulator: Mapping[str, Tensor], grid: Grid
+) -> None:
+    """Write the four files of a bundle into ``folder``; ``prior`` and ``emulator`` are state dictionaries."""
     folder.mkdir(parents=True, exist_ok=True)
     write_statics(folder / "statics.nc", statics, [channel(name) for name in card.channels], grid)
-    for name, module in (("prior", prior), ("emulator", emulator)):
-        weights = {key: value.detach().contiguous() for key, value in module.state_dict().items()}
-        save_file(weights, folder / f"{name}.safetensors")
+    for name, weights in (("prior", prior), ("emulator", emulator)):
+        save_file({key: value.detach().contiguous() for key, value in weights.items()}, folder / f"{name}.safetensors")
     (folder / "bundle.toml").write_text(tomli_w.dumps(card.model_dump()))
 
 

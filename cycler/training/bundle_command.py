@@ -1,0 +1,92 @@
+"""``dacycle bundle``: a trained prior and emulator become a bundle, with forecast-error statistics of their own.
+
+The statistics come from cycling: soundings are made from a nature run that is not in the training, the system is
+cycled on them from a first guess of the statistics, its forecasts are compared with the truth, and once more with the
+statistics so found.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dacycle.channels import DEFAULT_CHANNELS
+from dacycle.errors import BundleError
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--prior", type=Path, required=True, help="folder of `dacycle train prior`")
+    parser.add_argument("--emulator", type=Path, required=True, help="folder of `dacycle train emulator`")
+    parser.add_argument("--truth", type=Path, required=True, help="nature run for the forecast-error statistics")
+    parser.add_argument("--days", type=float, default=12.0, help="how many of its last days are cycled over")
+    parser.add_argument("--members", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--version", default="1")
+    parser.add_argument("--world", default="simulated", help='"simulated" or the name of the reanalysis')
+    parser.add_argument("--description", default="")
+    parser.add_argument("--emulator-grid", nargs=2, type=int, default=[32, 64], metavar=("NLAT", "NLON"))
+    parser.add_argument("--threads", type=int, default=0)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Assemble, cycle, write; returns the exit code."""
+    import torch
+    from safetensors.torch import load_file
+
+    from dacycle.cycler.assimilation.gaussian import GaussianPrior
+    from dacycle.cycler.bundle import Card, NetworkCard, open_bundle
+    from dacycle.cycler.training.bundle import Statics, write_bundle
+    from dacycle.cycler.training.calibrate import calibrate
+    from dacycle.cycler.training.climatology import open_nature
+    from dacycle.cycler.training.forecast_error import first_guess
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    prior_told, emulator_told = (
+        _read(folder) for folder in (args.prior / "prior.json", args.emulator / "emulator.json")
+    )
+    saved = np.load(args.prior / "climatology.npz")
+    prior, emulator = load_file(args.prior / "prior.safetensors"), load_file(args.emulator / "emulator.safetensors")
+    truth = open_nature(args.truth)
+    gaussian = GaussianPrior(truth.grid, prior["gaussian.covariance"], prior["gaussian.rest"])
+    degrees = min(args.emulator_grid)
+    error = first_guess(gaussian, degrees)
+    card = Card(
+        name=args.name,
+        version=args.version,
+        licence="Apache-2.0",
+        world=args.world,
+        description=args.description,
+        channels=[c.name for c in DEFAULT_CHANNELS],
+        analysis_grid=truth.grid.shape,
+        emulator_grid=tuple(args.emulator_grid),
+        prior=NetworkCard(architecture="gaussian-unet", arguments=prior_told.pop("arguments")),
+        emulator=NetworkCard(architecture=emulator_told.pop("architecture"), arguments=emulator_told.pop("arguments")),
+        training={"prior": prior_told, "emulator": emulator_told},
+    )
+    for number in range(args.rounds + 1):
+        statics = Statics(saved["coefficients"], saved["std"], saved["orography"], saved["land"], error.numpy())
+        write_bundle(args.out, card, statics, prior, emulator, truth.grid)
+        bundle = open_bundle(str(args.out))
+        if number < args.rounds:
+            found = calibrate(bundle, truth, args.days, args.members, lambda text: print(text, flush=True))
+            error, share = found.covariance, round(found.share, 4)
+            print(f"round {number + 1}: forecasts leave {share} of the climatological variance unknown", flush=True)
+            scores = {"forecast_error_share": share, "forecast_error_days": args.days}
+            card = card.model_copy(update={"scores": scores})
+    print(f"bundle {args.out}: {sum(f.stat().st_size for f in args.out.iterdir()) / 1e6:.1f} MB")
+    return 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, json.JSONDecodeError) as error:
+        raise BundleError(f"{path}: expected the result of `dacycle train`; {error}") from error
