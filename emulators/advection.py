@@ -47,9 +47,12 @@ class Advection(nn.Module):
         self.north: torch.Tensor
         for name, parts in basis.items():
             self.register_buffer(name, torch.stack(parts).float(), persistent=False)
-        # A Gaussian grid is nearly regular in latitude: one spacing places a point to 0.01 rows, even at the poles.
-        self.first = float(latitude[0, 0])
-        self.spacing = 2 * self.first / (len(latitude) - 1)
+        # A Gaussian grid is nearly regular in latitude: counted from the row itself, one spacing places a departure
+        # point to 0.01 rows, even beyond the poles.
+        row = torch.arange(len(latitude))[:, None]
+        self.spacing = float(latitude[0, 0] - latitude[-1, 0]) / (len(latitude) - 1)
+        self.row_at_equator: torch.Tensor
+        self.register_buffer("row_at_equator", (row + latitude / self.spacing).float(), persistent=False)
 
     def forward(self, state: torch.Tensor) -> torch.Tensor:
         """Physical (batch, C, nlat, nlon) -> the carried channels one step later (batch, carried, nlat, nlon)."""
@@ -62,7 +65,7 @@ class Advection(nn.Module):
         angle = speed * (self.seconds / EARTH_RADIUS)
         wind = (u / speed)[:, None] * self.east + (v / speed)[:, None] * self.north
         x, y, z = (angle.cos()[:, None] * self.position - angle.sin()[:, None] * wind).unbind(1)
-        row = (self.first - torch.asin(z.clamp(-0.999999, 0.999999))) / self.spacing
+        row = self.row_at_equator - torch.asin(z.clamp(-0.999999, 0.999999)) / self.spacing
         column = torch.atan2(y, x).remainder(2 * torch.pi) * (nlon / (2 * torch.pi))
         scale_x, scale_y = 2.0 / (nlon + 2 * HALO - 1), 2.0 / (nlat + 2 * HALO - 1)
         where = torch.stack([(column + HALO) * scale_x - 1, (row + HALO) * scale_y - 1], -1)
