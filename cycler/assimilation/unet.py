@@ -94,6 +94,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(Stage(width, blocks, embedding) for width in widths[:-1])
         self.head = SphereConv(widths[0], outputs * fold**2)
         nn.init.zeros_(self.head.conv.weight)
+        nn.init.zeros_(self.head.conv.bias)
 
     def forward(self, x: Tensor, conditions: Tensor) -> Tensor:
         """The first condition is the logarithm of the noise level; it is expanded in Fourier features."""
