@@ -17,10 +17,10 @@ Mask = npt.NDArray[np.bool_]
 GRAVITY = 9.80665  # m s-2
 GAS_CONSTANT_DRY = 287.05  # J kg-1 K-1
 VIRTUAL = 0.608
-TOLERANCE_M = 40.0
-TOLERANCE_FRACTION = 0.02
-"""Of the thickness. Temperature is not linear in ln p between two levels: over 500-250 hPa a low tropopause alone
-makes 100 m. Half a per cent of real soundings have a larger residual than this tolerance."""
+TOLERANCE_M = 50.0
+TOLERANCE_CURVATURE_M = 290.0
+"""Times ln(p1/p2)^2: temperature is not linear in ln p between two levels, and what that costs grows with the square
+of the depth. Over 500-250 hPa a low tropopause alone makes 100 m."""
 LAPSE_RATES = (-0.006, 0.0108)  # K m-1: a deep inversion, and somewhat more than dry adiabatic
 
 
@@ -78,8 +78,9 @@ def _hydrostatic(batch: ObservationBatch) -> ObservationBatch:
     for below, above in pairwise(nodes):
         thickness = above.height - below.height
         mean = (below.temperature + above.temperature) / 2
-        residual = thickness - GAS_CONSTANT_DRY / GRAVITY * mean * np.log(below.pressure / above.pressure)
-        tolerance = TOLERANCE_M + TOLERANCE_FRACTION * abs(thickness)
+        depth = np.log(below.pressure / above.pressure)
+        residual = thickness - GAS_CONSTANT_DRY / GRAVITY * mean * depth
+        tolerance = TOLERANCE_M + TOLERANCE_CURVATURE_M * depth**2
         residuals.append(residual)
         bad.append(abs(residual) > tolerance)
         good.append(abs(residual) <= tolerance)
