@@ -11,7 +11,7 @@ import torch
 import torch_harmonics
 from torch import Tensor, nn
 
-from dacycle.emulators.grid import FloatArray, Grid, bilinear
+from dacycle.emulators.grid import Grid
 
 __all__ = ["Harmonics"]
 
@@ -68,19 +68,17 @@ class Harmonics(nn.Module):
         field: Tensor = self._inverse(spectrum)
         return field
 
-    def at_points(self, lat: FloatArray, lon: FloatArray) -> Tensor:
-        """Harmonics bilinearly interpolated from the grid to n points (degrees): (n, L*L)."""
-        corners, weights = bilinear(self.grid, lat, lon)
-        rows, columns = (torch.as_tensor(part) for part in divmod(corners, self.grid.shape[1]))
-        legendre = self._inverse.pct.float()  # (m, l, row)
-        m = torch.arange(self.lmax)
-        angle = m * torch.deg2rad(torch.as_tensor(self.grid.lon, dtype=torch.float64))[columns][..., None]
-        basis: Tensor = legendre.new_zeros(len(lat), self.lmax**2)
-        for k in range(4):
-            weight = torch.as_tensor(weights[:, k], dtype=torch.float32)[:, None]
-            at_row = legendre[:, :, rows[:, k]].permute(2, 1, 0)  # (n, l, m)
-            cosine = (at_row * angle[:, k, None].cos().float()).flatten(1)
-            sine = (at_row * angle[:, k, None].sin().float()).flatten(1)
-            basis[:, self._cosine_target] += weight * cosine[:, self._cosine_source] * self._scale
-            basis[:, self._sine_target] -= weight * sine[:, self._sine_source] * self._sine_scale
+    def at_corners(self, corners: Tensor, weights: Tensor) -> Tensor:
+        """Weighted sums of the harmonics at grid points: corners (n, k) of the flattened grid -> (n, L*L)."""
+        nlon = self.grid.shape[1]
+        legendre = self._inverse.pct.float().permute(2, 1, 0).contiguous()  # (row, l, m)
+        m = torch.arange(self.lmax, device=corners.device)
+        longitude = torch.deg2rad(torch.as_tensor(self.grid.lon, dtype=torch.float64, device=corners.device))
+        basis = legendre.new_zeros(len(corners), self.lmax**2)
+        for corner, weight in zip(corners.T, weights.float().T, strict=True):
+            at_row = legendre[corner // nlon] * weight[:, None, None]  # (n, l, m)
+            angle = (longitude[corner % nlon, None] * m)[:, None]
+            cosine, sine = (at_row * angle.cos().float()).flatten(1), (at_row * angle.sin().float()).flatten(1)
+            basis[:, self._cosine_target] += cosine[:, self._cosine_source] * self._scale
+            basis[:, self._sine_target] -= sine[:, self._sine_source] * self._sine_scale
         return basis

@@ -38,7 +38,7 @@ class PointOperator:
         keys = torch.cat([corners.double(), share.double().mul(1e6).round()], 1)
         _, self._place, first = _unique_rows(keys)
         self._scale = scale
-        self._harmonics = _harmonics_at(prior, corners[first], share[first])  # (places, L*L)
+        self._harmonics = prior.harmonics.at_corners(corners[first], share[first]) / prior.scale  # (places, L*L)
 
     def __len__(self) -> int:
         return len(self.channel)
@@ -74,15 +74,6 @@ def _unique_rows(keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     first = torch.full((len(distinct),), len(keys), device=keys.device)
     first.scatter_reduce_(0, inverse, torch.arange(len(keys), device=keys.device), "amin")
     return distinct, inverse, first
-
-
-def _harmonics_at(prior: GaussianPrior, corners: Tensor, share: Tensor) -> Tensor:
-    basis = torch.zeros(len(corners), prior.harmonics.lmax**2)
-    lat, lon = (np.asarray(prior.grid.lat), np.asarray(prior.grid.lon))
-    rows, columns = np.divmod(corners.cpu().numpy(), prior.grid.shape[1])
-    for k in range(4):
-        basis += share[:, k, None].cpu() * prior.harmonics.at_points(lat[rows[:, k]], lon[columns[:, k]])
-    return (basis / prior.scale).to(prior.rest.device)
 
 
 def point_operator(
