@@ -7,6 +7,7 @@ field), 5.42 (CCSDS packing). Every message is decoded again from disk before th
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import eccodes
@@ -50,8 +51,10 @@ def write_grib(path: Path, ensembles: Sequence[Ensemble], kind: Kind, test: bool
         with temporary.open("wb") as file:
             for ensemble in ensembles:
                 with _template(ensemble, kind, test) as handle:
+                    before: dict[str, Value] = {}
                     for message in _messages(ensemble, kind):
-                        _encode(handle, message, path)
+                        _encode(handle, message, before, path)
+                        before = message.keys
                         eccodes.codes_write(handle, file)
         _check(temporary, path, ensembles, kind, test)
 
@@ -86,9 +89,14 @@ def _identification(ensemble: Ensemble, kind: Kind, test: bool) -> dict[str, Val
     }
 
 
+@cache
+def _gaussian(nlat: int, nlon: int) -> Grid:
+    return gaussian_grid(nlat, nlon)
+
+
 def _geometry(grid: Grid) -> dict[str, Value]:
     nlat, nlon = grid.shape
-    truth = gaussian_grid(nlat, nlon)
+    truth = _gaussian(nlat, nlon)
     if np.abs(grid.lat - truth.lat).max() > GRID_TOLERANCE or np.abs(grid.lon - truth.lon).max() > GRID_TOLERANCE:
         raise ProductError(f"the {nlat}x{nlon} grid is not Gaussian; only Gaussian grids are written as GRIB2")
     return {
@@ -119,23 +127,29 @@ def _template(ensemble: Ensemble, kind: Kind, test: bool) -> Iterator[int]:
 
 
 def _messages(ensemble: Ensemble, kind: Kind) -> Iterator[Message]:
-    """Messages in the order of the file: member by member, channel by channel."""
-    for number, state in enumerate(ensemble.fields(kind), start=1):
-        for channel, values in zip(ensemble.channels, state, strict=True):
-            meaning = parameter(channel)
-            keys: dict[str, Value] = {"perturbationNumber": number} if kind == "members" else {}
-            keys["shortName"] = meaning.short_name
-            keys["typeOfLevel"] = meaning.type_of_level
-            keys["level"] = meaning.level
-            yield Message(keys, values, meaning.bits)
+    """Messages in the order of the file: channel by channel, each with all members."""
+    fields = ensemble.fields(kind)
+    for index, channel in enumerate(ensemble.channels):
+        meaning = parameter(channel)
+        keys: dict[str, Value] = {
+            "shortName": meaning.short_name,
+            "typeOfLevel": meaning.type_of_level,
+            "level": meaning.level,
+        }
+        for number, state in enumerate(fields, start=1):
+            own: dict[str, Value] = {"perturbationNumber": number} if kind == "members" else {}
+            yield Message({**keys, **own}, state[index], meaning.bits)
 
 
-def _encode(handle: int, message: Message, path: Path) -> None:
+def _encode(handle: int, message: Message, before: dict[str, Value], path: Path) -> None:
+    """Set what differs from the message ``before`` in the same handle, then the values."""
     try:
         for key, value in message.keys.items():
-            eccodes.codes_set(handle, key, value)
+            if before.get(key) != value:
+                eccodes.codes_set(handle, key, value)
         # A constant field drops its packing from the handle, hence anew for every message.
-        eccodes.codes_set(handle, "packingType", "grid_ccsds")
+        if eccodes.codes_get_string(handle, "packingType") != "grid_ccsds":
+            eccodes.codes_set(handle, "packingType", "grid_ccsds")
         eccodes.codes_set(handle, "bitsPerValue", message.bits)
         eccodes.codes_set_values(handle, message.values.astype(np.float64).ravel())
     except eccodes.CodesInternalError as error:

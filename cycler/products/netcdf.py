@@ -5,7 +5,7 @@ Dimensions (realization, time, lat, lon). Channel ``t850`` is in the variables `
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from dacycle.channels import Channel
 from dacycle.cycler.products.atomic import Artefact, write_atomically
 from dacycle.cycler.products.ensemble import Ensemble, Kind
-from dacycle.cycler.products.provenance import Provenance, extent, global_attributes
+from dacycle.cycler.products.provenance import Provenance, extent, global_attributes, vertical_extent
 from dacycle.errors import ProductError
 
 __all__ = ["EPOCH", "HOURS_SINCE", "STEPS", "SUFFIXES", "write_netcdf"]
@@ -34,6 +34,8 @@ METHODS: dict[Kind, str] = {
 STEPS: dict[str, float] = {"t": 2.0**-7, "u": 2.0**-7, "v": 2.0**-7, "q": 2.0**-22, "sp": 1.0, "z": 2.0**-4}
 """Variable -> values are rounded to multiples of this, in the channel's units: a tenth of any observation error or
 less, and a power of two, so that the rounded float ends in zeros that compress."""
+
+SURFACE_HEIGHTS = {"2t": 2, "10u": 10, "10v": 10}  # m
 
 CHUNK_ROWS, CHUNK_COLUMNS, CHUNK_VALUES = 32, 64, 2**16
 SPHERE_M = 6371229.0
@@ -78,12 +80,19 @@ def _fill(file: netCDF4.Dataset, ensembles: Sequence[Ensemble], kinds: Sequence[
     file.createDimension("lon", nlon)
     _horizontal(file, first)
     auxiliary = _times(file, ensembles)
-    for channel in first.channels:
-        _level(file, channel)
+    _levels(file, first.channels)
+    if any(kind != "members" for kind in kinds):
+        _size(file, first.members)
     for kind in kinds:
         fields = np.stack([ensemble.fields(kind) for ensemble in ensembles], 2)
         for channel, values in zip(first.channels, fields.swapaxes(0, 1), strict=True):
-            _variable(file, channel, kind, values, [*auxiliary, level_name(channel)])
+            _variable(
+                file,
+                channel,
+                kind,
+                values,
+                [*auxiliary, *(["number_of_realizations"] * (kind != "members")), level_name(channel)],
+            )
 
 
 def _attributes(ensembles: Sequence[Ensemble], provenance: Provenance) -> dict[str, Any]:
@@ -98,7 +107,10 @@ def _attributes(ensembles: Sequence[Ensemble], provenance: Provenance) -> dict[s
     attributes = global_attributes(
         provenance, f"{what} of {first.reference:%Y-%m-%d %H} UTC", summary, first.reference, first.time, last.time
     )
-    return attributes | extent(lat, lon) | {"cdm_data_type": "Grid"}
+    spacing = ensembles[1].time - first.time if len(ensembles) > 1 else timedelta(0)
+    vertical = vertical_extent(nominal_heights(first.channels), "m", "up", "height above the ground")
+    resolution = {"time_coverage_resolution": f"PT{int(spacing.total_seconds())}S", "cdm_data_type": "Grid"}
+    return attributes | extent(lat, lon) | vertical | resolution
 
 
 def _coordinate(
@@ -138,23 +150,48 @@ def _times(file: netCDF4.Dataset, ensembles: Sequence[Ensemble]) -> list[str]:
     return ["forecast_reference_time", "forecast_period"]
 
 
+def _size(file: netCDF4.Dataset, members: int) -> None:
+    """How many members a mean or a spread is taken over; the cell_methods name these by their standard name."""
+    described = {"long_name": "number of members in mean and spread", "units": "1"}
+    _coordinate(file, "number_of_realizations", (), np.int32(members), described)
+
+
 def level_name(channel: Channel) -> str:
     """The scalar coordinate that says where the channel lies."""
     if channel.level_hpa is not None:
         return f"pressure_{channel.level_hpa}"
-    return {"2t": "height_2m", "10u": "height_10m", "10v": "height_10m"}.get(channel.name, "height_0m")
+    return f"height_{SURFACE_HEIGHTS.get(channel.name, 0)}m"
 
 
-def _level(file: netCDF4.Dataset, channel: Channel) -> None:
-    name = level_name(channel)
-    if name in file.variables:
-        return
-    if channel.level_hpa is not None:
-        pressure = {"standard_name": "air_pressure", "long_name": "pressure", "units": "hPa", "positive": "down"}
-        _coordinate(file, name, (), float(channel.level_hpa), pressure)
-    else:
-        height = {"standard_name": "height", "long_name": "height above the ground", "units": "m", "positive": "up"}
-        _coordinate(file, name, (), float(name.removeprefix("height_").removesuffix("m")), height)
+def nominal_heights(channels: Sequence[Channel]) -> npt.NDArray[np.float64]:
+    """Heights of the levels, m, ascending: above the ground, or in the ICAO standard atmosphere (to 20 km)."""
+    heights = set()
+    for channel in channels:
+        if channel.level_hpa is None:
+            heights.add(float(SURFACE_HEIGHTS.get(channel.name, 0)))
+            continue
+        ratio = channel.level_hpa / 1013.25
+        troposphere = 44330.77 * (1 - ratio**0.190263)
+        heights.add(round(troposphere if troposphere <= 11000 else 11000 + 6341.62 * np.log(0.223361 / ratio), 1))
+    return np.array(sorted(heights))
+
+
+def _levels(file: netCDF4.Dataset, channels: Sequence[Channel]) -> None:
+    """A scalar coordinate for every level in use, and one list of them all, by which catalogues tell the extent."""
+    height = {"standard_name": "height", "long_name": "height above the ground", "units": "m", "positive": "up"}
+    pressure = {"standard_name": "air_pressure", "long_name": "pressure", "units": "hPa", "positive": "down"}
+    heights = nominal_heights(channels)
+    file.createDimension("nominal_height", len(heights))
+    words = {"long_name": "height above the ground of all levels, of pressure levels in the standard atmosphere"}
+    _coordinate(file, "nominal_height", ("nominal_height",), heights, height | words)
+    for channel in channels:
+        name = level_name(channel)
+        if name in file.variables:
+            continue
+        if channel.level_hpa is not None:
+            _coordinate(file, name, (), float(channel.level_hpa), pressure)
+        else:
+            _coordinate(file, name, (), float(SURFACE_HEIGHTS.get(channel.name, 0)), height)
 
 
 def _variable(

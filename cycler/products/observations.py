@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from dacycle.channels import channel
 from dacycle.cycler.products.atomic import Artefact, write_atomically
-from dacycle.cycler.products.provenance import Provenance, extent, global_attributes
+from dacycle.cycler.products.provenance import Provenance, extent, global_attributes, vertical_extent
 from dacycle.errors import ProductError
 from dacycle.obs.batch import ObservationBatch, Quality
 
@@ -25,6 +25,8 @@ FloatArray = npt.NDArray[np.float64]
 SECONDS_SINCE = "seconds since 1970-01-01 00:00:00"
 EQUIVALENTS = ("background_mean", "background_spread", "analysis_mean", "analysis_spread")
 NUMBERS = ("lat", "lon", "value", "sigma", "elevation", "quality")
+COORDINATES = ("time", "lat", "lon", "pressure")
+PLACE = " ".join(COORDINATES)
 TEXTS = {"station": "station identifier", "report": "station, nominal time and release time", "channel": "channel"}
 
 
@@ -91,8 +93,17 @@ def _fill(file: netCDF4.Dataset, table: ObservationTable, provenance: Provenance
     lon = {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"}
     _column(file, "lat", batch.lat, lat)
     _column(file, "lon", batch.lon, lon)
+    pressure = {"standard_name": "air_pressure", "long_name": "pressure", "units": "hPa", "positive": "down"}
+    _column(file, "pressure", _levels(batch), {**pressure, "comment": "missing at the surface"})
     analysis_time = file.createVariable("analysis_time", "f8", ())
-    analysis_time.setncatts({"long_name": "analysis time", "coverage_content_type": "referenceInformation", **clock})
+    analysis_time.setncatts(
+        {
+            "standard_name": "forecast_reference_time",
+            "long_name": "analysis time",
+            "coverage_content_type": "referenceInformation",
+            **clock,
+        }
+    )
     analysis_time[...] = batch.analysis_time.timestamp()
     for name, long_name in TEXTS.items():
         _text(file, name, getattr(batch, name), long_name)
@@ -134,13 +145,28 @@ def _attributes(batch: ObservationBatch, provenance: Provenance) -> dict[str, An
         "ensemble's equivalents before and after the analysis, and a code that says what became of it."
     )
     attributes = global_attributes(provenance, title, summary, batch.analysis_time, first, last)
-    return attributes | extent(batch.lat, batch.lon) | {"featureType": "point", "cdm_data_type": "Point"}
+    levels = _levels(batch)
+    vertical = vertical_extent(levels[np.isfinite(levels)], "hPa", "down", "pressure")
+    sampled = {"time_coverage_resolution": "PT1S"}
+    return (
+        attributes
+        | extent(batch.lat, batch.lon)
+        | vertical
+        | sampled
+        | {"featureType": "point", "cdm_data_type": "Point"}
+    )
+
+
+def _levels(batch: ObservationBatch) -> FloatArray:
+    """(n,) pressure in hPa, NaN at the surface."""
+    levels = {name: channel(name).level_hpa for name in np.unique(batch.channel).tolist()}
+    return np.array([np.nan if (level := levels[name]) is None else level for name in batch.channel.tolist()], float)
 
 
 def _column(file: netCDF4.Dataset, name: str, values: npt.NDArray[Any], attributes: dict[str, Any]) -> None:
     fill = np.nan if name not in {"time", "lat", "lon"} and values.dtype.kind == "f" else None
     variable = file.createVariable(name, values.dtype, ("obs",), compression="zlib", complevel=4, fill_value=fill)
-    place = {} if name in {"time", "lat", "lon"} else {"coordinates": "time lat lon"}
+    place = {} if name in COORDINATES else {"coordinates": PLACE}
     content = "coordinate" if not place else "physicalMeasurement" if name in {"value", "sigma"} else "modelResult"
     variable.setncatts({"coverage_content_type": content, **place, **attributes})
     variable[:] = values
@@ -155,7 +181,7 @@ def _text(file: netCDF4.Dataset, name: str, values: npt.NDArray[np.str_], long_n
     attributes = {
         "long_name": long_name,
         "coverage_content_type": "auxiliaryInformation",
-        "coordinates": "time lat lon",
+        "coordinates": PLACE,
     }
     variable.setncatts(attributes)
     variable[:] = encoded.astype(f"S{length}").view("S1").reshape(len(values), length)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Provenance", "extent", "global_attributes", "stamp"]
+__all__ = ["Provenance", "extent", "global_attributes", "stamp", "vertical_extent"]
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,13 @@ def global_attributes(
         "program": "not stated",
         "product_version": provenance.version,
         "references": "ARCHITECTURE.md of dacycle",
-        "metadata_link": "manifest.json",
         "platform": "radiosondes",
         "platform_vocabulary": "GCMD Platforms",
         "instrument": "radiosondes",
         "instrument_vocabulary": "GCMD Instruments",
         "time_coverage_start": stamp(first),
         "time_coverage_end": stamp(last),
-        "time_coverage_duration": duration(first, last),
+        "time_coverage_duration": f"PT{int((last - first).total_seconds())}S",
         "dacycle_bundle": provenance.bundle,
         "dacycle_bundle_sha256": provenance.bundle_digest,
         "dacycle_world": provenance.world,
@@ -111,11 +110,6 @@ def global_attributes(
         "dacycle_inputs_sha256": provenance.inputs_digest,
         "dacycle_inputs": "\n".join(f"{digest}  {name}" for name, digest in sorted(provenance.inputs.items())),
     }
-
-
-def duration(first: datetime, last: datetime) -> str:
-    """ISO 8601, in whole seconds."""
-    return f"PT{int((last - first).total_seconds())}S"
 
 
 def extent(lat: npt.NDArray[np.float64], lon: npt.NDArray[np.float64]) -> dict[str, Any]:
@@ -133,4 +127,17 @@ def extent(lat: npt.NDArray[np.float64], lon: npt.NDArray[np.float64]) -> dict[s
         "geospatial_lon_min": west,
         "geospatial_lon_max": east,
         "geospatial_lon_units": "degrees_east",
+    }
+
+
+def vertical_extent(levels: npt.NDArray[np.float64], units: str, positive: str, datum: str) -> dict[str, Any]:
+    """ACDD's attributes of the levels that the data cover; empty without levels."""
+    if not len(levels):
+        return {}
+    return {
+        "geospatial_vertical_min": float(levels.min()),
+        "geospatial_vertical_max": float(levels.max()),
+        "geospatial_vertical_units": units,
+        "geospatial_vertical_positive": positive,
+        "geospatial_bounds_vertical_crs": datum,
     }

@@ -12,14 +12,16 @@ opened the old folder keeps it whole. Only one process publishes: the one that h
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from dacycle.cycler.products.atomic import Artefact, flush, write_text
-from dacycle.cycler.products.ensemble import Ensemble
+from dacycle.cycler.products.ensemble import Ensemble, Kind
 from dacycle.cycler.products.exchange import exchange, undo_exchange
 from dacycle.cycler.products.grib import write_grib
 from dacycle.cycler.products.manifest import Manifest, Stream, read_manifest, write_manifest
@@ -123,27 +125,30 @@ def recover(folder: Path, keep_superseded: bool = True) -> Path:
 
 def _write(staging: Path, request: ProductRequest) -> tuple[list[Artefact], dict[str, dict[str, int]]]:
     """The product files, and how many values of each channel had to be raised to a physical limit."""
-    artefacts: list[Artefact] = []
     clipped: dict[str, dict[str, int]] = {}
-    test = request.provenance.world == "simulated"
+    grib: list[tuple[Path, list[Ensemble], Kind]] = []
+    netcdf: list[tuple[Path, list[Ensemble], tuple[Kind, ...]]] = []
     for stem, given in (("analysis", [request.analysis] if request.analysis else []), ("forecast", request.forecasts)):
         if not given:
             continue
         pairs = [ensemble.clipped() for ensemble in given]
         ensembles = [ensemble for ensemble, _ in pairs]
-        totals: dict[str, int] = {}
-        for _, counts in pairs:
-            for name, count in counts.items():
-                totals[name] = totals.get(name, 0) + count
-        clipped[stem] = totals
+        clipped[stem] = dict(sum((Counter(counts) for _, counts in pairs), Counter()))
         kinds = ensembles[0].kinds(request.members)
         if "grib2" in request.formats:
-            artefacts += [write_grib(staging / f"{stem}_{kind}.grib2", ensembles, kind, test) for kind in kinds]
+            grib += [(staging / f"{stem}_{kind}.grib2", ensembles, kind) for kind in kinds]
         if "netcdf" in request.formats:
-            artefacts.append(write_netcdf(staging / f"{stem}.nc", ensembles, kinds, request.provenance))
-    if request.observations is not None:
-        artefacts.append(write_observations(staging / "observations.nc", request.observations, request.provenance))
-    return artefacts, clipped
+            netcdf.append((staging / f"{stem}.nc", ensembles, kinds))
+    provenance = request.provenance
+    # Both libraries release the interpreter while they pack; netCDF, which is not thread-safe, stays in this thread.
+    with ThreadPoolExecutor(1, "grib") as pool:
+        test = provenance.world == "simulated"
+        packed = [pool.submit(write_grib, *job, test) for job in grib]
+        artefacts = [write_netcdf(*job, provenance) for job in netcdf]
+        if request.observations is not None:
+            artefacts.append(write_observations(staging / "observations.nc", request.observations, provenance))
+        artefacts += [future.result() for future in packed]
+    return sorted(artefacts, key=lambda artefact: artefact.path), clipped
 
 
 def _carry(folder: Path, staging: Path) -> None:
