@@ -56,6 +56,8 @@ def _check(
     task: Task, batch: ObservationBatch, background: FloatArray | None, climatology: FloatArray
 ) -> ObservationBatch:
     """Outliers against the forecast ensemble; in a first cycle, against the climatology."""
+    if len(batch) == 0:
+        return batch
     if background is not None:
         spread = background.std(0, ddof=1) if len(background) > 1 else np.zeros(len(batch))
         return background_check(batch, background, spread, FORECAST_LIMIT)

@@ -86,7 +86,7 @@ class Workspace:
 
         def write(path: Path) -> None:
             with path.open("wb") as file:
-                np.savez(file, **values)  # type: ignore[arg-type]
+                np.savez_compressed(file, **values)  # type: ignore[arg-type]
 
         self.keep(stage, name, write)
 
