@@ -22,8 +22,9 @@ from dacycle.cycler.cycle.ingest import Gathered, NoSoundings, gather, ingest
 from dacycle.cycler.cycle.ledger import Ledger
 from dacycle.cycler.cycle.lock import exclusive
 from dacycle.cycler.cycle.models import Models, threads
+from dacycle.cycler.cycle.owed import SOURCE_NEWEST, SOURCE_SEEN
 from dacycle.cycler.cycle.progress import Observer, Progress, Stopped, unobserved
-from dacycle.cycler.cycle.records import CycleRecord
+from dacycle.cycler.cycle.records import CycleRecord, format_time
 from dacycle.cycler.cycle.states import ACTIVE, PUBLISHED, STATE_OF, Stage, State, Stream
 from dacycle.cycler.cycle.task import INITIAL, Task
 from dacycle.cycler.cycle.workspace import Workspace
@@ -58,6 +59,14 @@ class Engine:
             self.ledger.move(record.id, State.PENDING, now, "interrupted", tell=text, level="warning")
         for record in self.ledger.in_states(PUBLISHED):
             self._tidy(record)
+
+    def look(self, now: datetime) -> datetime | None:
+        """Ask the source for its newest time and remember it; SourceError where it cannot be read."""
+        newest = self.source.newest()
+        if newest is not None:
+            self.ledger.set_note(SOURCE_NEWEST, format_time(newest))
+            self.ledger.set_note(SOURCE_SEEN, format_time(now))
+        return newest
 
     def run(self, time: datetime, now: datetime, without_source: bool = False) -> CycleRecord:
         """The delayed cycle of that time, at once, with what the source has; a published one is left as it is.

@@ -183,6 +183,7 @@ def _cycle(row: sqlite3.Row) -> CycleRecord:
         soundings_used=row["soundings_used"],
         soundings_withheld=row["soundings_withheld"],
         attempts=row["attempts"],
+        failed_attempts=row["failed_attempts"],
         created_at=parse_time(row["created_at"]),
         changed_at=parse_time(row["changed_at"]),
         published_at=parse_time(row["published_at"]) if row["published_at"] else None,

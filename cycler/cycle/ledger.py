@@ -82,10 +82,10 @@ class Ledger(History):
             at = format_time(now)
             published = at if state in PUBLISHED else None
             sql = (
-                "UPDATE cycles SET state = ?, reason = ?, changed_at = ?, published_at = coalesce(?, published_at)"
-                " WHERE id = ?"
+                "UPDATE cycles SET state = ?, reason = ?, changed_at = ?, published_at = coalesce(?, published_at),"
+                " failed_attempts = failed_attempts + ? WHERE id = ?"
             )
-            db.execute(sql, (str(state), reason, at, published, cycle))
+            db.execute(sql, (str(state), reason, at, published, int(state == State.FAILED), cycle))
             if tell:
                 self._tell(db, tell, now, level, cycle)
         return self.by_id(cycle)

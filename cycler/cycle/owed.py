@@ -12,9 +12,10 @@ from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.states import FINISHED, Stream
 
-__all__ = ["FIRST", "Owed", "first_time", "next_due", "owed_delayed", "stale_delayed"]
+__all__ = ["FIRST", "SOURCE_NEWEST", "SOURCE_SEEN", "Owed", "first_time", "next_due", "owed_delayed", "stale_delayed"]
 
-FIRST = "first"
+FIRST = "first"  # notes in the ledger
+SOURCE_NEWEST, SOURCE_SEEN = "source_newest", "source_seen"
 
 
 @dataclass(frozen=True)

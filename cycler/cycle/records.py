@@ -47,6 +47,7 @@ class CycleRecord:
     soundings_used: int
     soundings_withheld: int
     attempts: int
+    failed_attempts: int
     created_at: datetime
     changed_at: datetime
     published_at: datetime | None

@@ -7,12 +7,10 @@ from typing import Any
 
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
-from dacycle.cycler.cycle.owed import next_due
+from dacycle.cycler.cycle.owed import SOURCE_NEWEST, next_due
 from dacycle.cycler.cycle.records import CycleRecord, Departure, format_time
 
 __all__ = ["cycle_json", "finite", "status_json", "status_lines"]
-
-SOURCE_NEWEST = "source_newest"
 
 
 def finite(value: float | None) -> float | None:

@@ -32,6 +32,7 @@ CREATE TABLE cycles (
     soundings_used INTEGER NOT NULL DEFAULT 0,
     soundings_withheld INTEGER NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0,
+    failed_attempts INTEGER NOT NULL DEFAULT 0,
     created_at TEXT NOT NULL,
     changed_at TEXT NOT NULL,
     published_at TEXT,

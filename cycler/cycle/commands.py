@@ -1,0 +1,71 @@
+"""What ``dacycle cycle``, ``backfill`` and ``status`` do."""
+
+import json
+import sys
+from datetime import datetime
+
+from dacycle.cycler.config import Config
+from dacycle.cycler.cycle.history import History
+from dacycle.cycler.cycle.records import CycleRecord
+from dacycle.cycler.cycle.report import status_json, status_lines
+from dacycle.cycler.cycle.states import PUBLISHED
+from dacycle.errors import DacycleError
+
+__all__ = ["backfill", "cycle", "status"]
+
+
+def cycle(config: Config, time: datetime, early: bool, now: datetime) -> None:
+    """One cycle now; ``early``: the early stream from the newest delayed analysis up to ``time`` instead."""
+    from dacycle.cycler.cycle.early import run_early
+    from dacycle.cycler.cycle.engine import open_engine
+    from dacycle.cycler.cycle.watching import watching
+
+    with watching() as observer, open_engine(config, now, observer) as engine:
+        done = run_early(engine, time, now) if early else [engine.run(time, now)]
+        engine.look(now)
+    for record in done:
+        _tell(config, record)
+
+
+def backfill(config: Config, start: datetime, end: datetime, now: datetime) -> None:
+    """All delayed cycles from ``start`` to ``end``, in order; those that are published already stay."""
+    from dacycle.cycler.cycle.engine import open_engine
+    from dacycle.cycler.cycle.watching import watching
+
+    time, published = start, 0
+    with watching() as observer, open_engine(config, now, observer) as engine:
+        while time <= end:
+            record = engine.run(time, now)
+            published += record.state in PUBLISHED
+            print(_line(record), flush=True)
+            time += config.interval
+        engine.look(now)
+    if not published:
+        raise DacycleError(
+            f"no cycle from {start:%Y-%m-%dT%H} to {end:%Y-%m-%dT%H} could be published; see the lines above"
+        )
+
+
+def status(config: Config, as_json: bool, now: datetime) -> None:
+    """What the ledger says."""
+    with History.read(config.paths.state) as history:
+        if as_json:
+            json.dump(status_json(history, config, now), sys.stdout, indent=1, allow_nan=False)
+            print()
+        else:
+            print("\n".join(status_lines(history, config, now)))
+
+
+def _tell(config: Config, record: CycleRecord) -> None:
+    if record.state not in PUBLISHED:
+        raise DacycleError(_line(record))
+    early = "early/" if record.stream == "early" else ""
+    print(_line(record))
+    print(f"products: {config.paths.state / 'products'}/{record.time:%Y/%m/%d/%H}/{early}")
+
+
+def _line(record: CycleRecord) -> str:
+    soundings = f", {record.soundings_used} of {record.soundings_received} soundings used"
+    withheld = f", {record.soundings_withheld} withheld" if record.soundings_withheld else ""
+    reason = f": {record.reason}" if record.reason else ""
+    return f"{record.label}: {record.state}, background {record.background}{soundings}{withheld}{reason}"

@@ -1,0 +1,174 @@
+"""The command line. Exit codes: 0 done, 1 an expected failure told in one line, 2 wrong usage.
+
+Every command imports what it needs when it runs, so that ``dacycle status`` and ``--help`` start no torch.
+"""
+
+import argparse
+import importlib
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+
+from dacycle.errors import DacycleError
+
+__all__ = ["main"]
+
+Handler = Callable[[argparse.Namespace], int | None]
+
+ELSEWHERE = {
+    "demo": (
+        "dacycle.cycler.experiments.demo",
+        "offline: bundled soundings and models, the real cycle, a table of scores",
+    ),
+    "osse": ("dacycle.cycler.experiments.osse", "observing-system simulation experiment: the table of methods"),
+    "simulate": ("dacycle.cycler.training.simulate_command", "run the nature model that bundles are trained on"),
+    "bundle": ("dacycle.cycler.training.bundle_command", "put a model bundle together"),
+}
+TRAINING = {
+    "prior": ("dacycle.cycler.training.prior_command", "train the diffusion prior"),
+    "emulator": ("dacycle.cycler.training.emulator_command", "train the emulator"),
+}
+"""Commands whose modules bring ``add_arguments(parser)`` and ``run(args) -> int | None``."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the process's exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser(given)
+    args = parser.parse_args(given)
+    signal.signal(signal.SIGTERM, _stop)
+    # What to do about SIGINT is Python's: KeyboardInterrupt.
+    try:
+        return args.handler(args) or 0
+    except DacycleError as error:
+        print(f"dacycle: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dacycle: stopped; the same command continues where it stopped", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dacycle", description="An operational, cycling data-assimilation daemon.")
+    parser.add_argument("--version", action="version", version=f"dacycle {version('dacycle')}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, handler: Handler, text: str, config: bool = True) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(handler=handler)
+        if config:
+            told = "the TOML file; without it the defaults and the environment count"
+            command.add_argument("--config", type=Path, metavar="FILE", help=told)
+        return command
+
+    _elsewhere(commands, ["demo"], ELSEWHERE, given)
+    add("run", _run, "the daemon, in the foreground")
+    cycle = add("cycle", _cycle, "one cycle now")
+    cycle.add_argument("time", type=_time, metavar="TIME", help="analysis time, as 2005-08-26T00 (UTC)")
+    told = "the early stream up to TIME, from the newest delayed analysis before it, with what has arrived"
+    cycle.add_argument("--early", action="store_true", help=told)
+    for name, handler, text in (
+        ("backfill", _backfill, "all cycles of a period, in order"),
+        ("verify", _verify, "scores: withheld stations, gridded truth, rank histograms"),
+    ):
+        command = add(name, handler, text)
+        command.add_argument("start", type=_time, metavar="START", help="first analysis time")
+        command.add_argument("end", type=_time, metavar="END", help="last analysis time")
+        if name == "verify":
+            command.add_argument("--truth", type=Path, metavar="FILE", help="netCDF file with the true fields")
+            command.add_argument("--json", action="store_true", help="as JSON")
+    add("status", _status, "what the ledger says").add_argument("--json", action="store_true", help="as JSON")
+    add("doctor", _doctor, "check configuration, models, source, disk and clock, and say how to mend what is wrong")
+    config = add("config", _config, "describe the configuration", config=False)
+    config.add_argument("what", choices=["schema", "default"], help="JSON schema, or a commented file of defaults")
+    train = commands.add_parser("train", help="train a part of a model bundle", description="Train a part of a bundle.")
+    _elsewhere(train.add_subparsers(metavar="PART", required=True), list(TRAINING), TRAINING, given[1:])
+    _elsewhere(commands, ["osse", "simulate", "bundle"], ELSEWHERE, given)
+    return parser
+
+
+def _elsewhere(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    names: Sequence[str],
+    modules: dict[str, tuple[str, str]],
+    given: Sequence[str],
+) -> None:
+    """Commands that a module of their own describes; it is imported for the one that was asked for."""
+    for name in names:
+        module, text = modules[name]
+        command = commands.add_parser(name, help=text, description=text)
+        if given and given[0] == name:
+            found = importlib.import_module(module)
+            found.add_arguments(command)
+            command.set_defaults(handler=found.run)
+
+
+def _time(text: str) -> datetime:
+    """An analysis time in UTC, as 2005-08-26T00, with minutes, seconds and Z if one likes."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a time as 2005-08-26T00, got {text!r}") from None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from dacycle.cycler.service.daemon import run
+
+    return run(args.config)
+
+
+def _cycle(args: argparse.Namespace) -> None:
+    from dacycle.cycler.config import load_config
+    from dacycle.cycler.cycle.commands import cycle
+
+    cycle(load_config(args.config), args.time, args.early, _now())
+
+
+def _backfill(args: argparse.Namespace) -> None:
+    from dacycle.cycler.config import load_config
+    from dacycle.cycler.cycle.commands import backfill
+
+    backfill(load_config(args.config), args.start, args.end, _now())
+
+
+def _status(args: argparse.Namespace) -> None:
+    from dacycle.cycler.config import load_config
+    from dacycle.cycler.cycle.commands import status
+
+    status(load_config(args.config), args.json, _now())
+
+
+def _verify(args: argparse.Namespace) -> None:
+    from dacycle.cycler.cycle.verify import verify
+
+    from dacycle.cycler.config import load_config
+
+    verify(load_config(args.config), args.start, args.end, args.truth, args.json)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from dacycle.cycler.service.doctor import doctor
+
+    return doctor(args.config, _now())
+
+
+def _config(args: argparse.Namespace) -> None:
+    from dacycle.cycler.config_text import default_toml, schema_json
+
+    print(schema_json() if args.what == "schema" else default_toml())
