@@ -16,37 +16,38 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.ledger import Ledger
 from dacycle.cycler.cycle.records import Artefact, CycleRecord
 from dacycle.cycler.cycle.states import Stage
 from dacycle.cycler.products.atomic import describe, write_atomically
 from dacycle.obs.batch import ObservationBatch
 
-__all__ = ["Workspace"]
+__all__ = ["Kept", "Workspace"]
 
 Observer = Callable[[str, str], None]
 
 
-class Workspace:
-    """Reads and writes the artefacts of one cycle; ``observer`` is told ``renamed`` and ``recorded`` with the name."""
+class Kept:
+    """Reads what one cycle made."""
 
-    def __init__(self, state: Path, ledger: Ledger, record: CycleRecord, observer: Observer) -> None:
-        self.state, self.ledger, self.record, self.observer = state, ledger, record, observer
+    def __init__(self, state: Path, history: History, record: CycleRecord) -> None:
+        self.state, self.history, self.record = state, history, record
         self.folder = state / "work" / f"{record.time:%Y-%m-%dT%H}-{record.stream}-{record.version}"
 
     def intact(self, stage: Stage, *names: str) -> bool:
         """Whether the stage made these files and they are still what they were."""
-        known = self.ledger.artefacts(self.record.id, stage)
+        known = self.history.artefacts(self.record.id, stage)
         return all(name in known and self._is(known[name]) for name in names)
 
     def has(self, name: str) -> bool:
         """Whether an artefact of that name is there and whole."""
-        known = self.ledger.artefacts(self.record.id)
+        known = self.history.artefacts(self.record.id)
         return name in known and self._is(known[name])
 
     def sha256(self, name: str) -> str:
         """What the ledger says of an artefact's content; empty for one that it does not know."""
-        known = self.ledger.artefacts(self.record.id)
+        known = self.history.artefacts(self.record.id)
         return known[name].sha256 if name in known else ""
 
     def _is(self, artefact: Artefact) -> bool:
@@ -55,6 +56,34 @@ class Workspace:
             return path.stat().st_size == artefact.bytes and describe(path).sha256 == artefact.sha256
         except OSError:
             return False
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """The array kept under that name."""
+        return np.asarray(np.load(self.folder / name, allow_pickle=False))
+
+    def arrays(self, name: str) -> dict[str, npt.NDArray[Any]]:
+        """The arrays kept under that name."""
+        with np.load(self.folder / name, allow_pickle=False) as file:
+            return dict(file)
+
+    def batch(self, name: str) -> ObservationBatch:
+        """The observations kept under that name."""
+        values = self.arrays(name)
+        time = datetime.fromtimestamp(int(values.pop("analysis_time")), tz=UTC)
+        names = {f.name for f in fields(ObservationBatch)} - {"analysis_time"}
+        return ObservationBatch(analysis_time=time, **{key: values[key] for key in names})
+
+    def json(self, name: str) -> Any:
+        """The value kept under that name."""
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+
+class Workspace(Kept):
+    """Makes artefacts, too; ``observer`` is told ``renamed`` and ``recorded`` with the name."""
+
+    def __init__(self, state: Path, ledger: Ledger, record: CycleRecord, observer: Observer) -> None:
+        super().__init__(state, ledger, record)
+        self.ledger, self.observer = ledger, observer
 
     def keep(self, stage: Stage, name: str, write: Callable[[Path], None]) -> None:
         """Make a file by ``write`` and enter it."""
@@ -77,10 +106,6 @@ class Workspace:
 
         self.keep(stage, name, write)
 
-    def array(self, name: str) -> npt.NDArray[Any]:
-        """The array kept under that name."""
-        return np.asarray(np.load(self.folder / name, allow_pickle=False))
-
     def keep_arrays(self, stage: Stage, name: str, values: dict[str, npt.NDArray[Any]]) -> None:
         """Arrays as ``.npz``."""
 
@@ -90,22 +115,10 @@ class Workspace:
 
         self.keep(stage, name, write)
 
-    def arrays(self, name: str) -> dict[str, npt.NDArray[Any]]:
-        """The arrays kept under that name."""
-        with np.load(self.folder / name, allow_pickle=False) as file:
-            return dict(file)
-
     def keep_batch(self, stage: Stage, name: str, batch: ObservationBatch) -> None:
         """Observations as ``.npz``."""
         time = np.int64(batch.analysis_time.timestamp())
         self.keep_arrays(stage, name, {**batch.arrays(), "analysis_time": np.asarray(time)})
-
-    def batch(self, name: str) -> ObservationBatch:
-        """The observations kept under that name."""
-        values = self.arrays(name)
-        time = datetime.fromtimestamp(int(values.pop("analysis_time")), tz=UTC)
-        names = {f.name for f in fields(ObservationBatch)} - {"analysis_time"}
-        return ObservationBatch(analysis_time=time, **{key: values[key] for key in names})
 
     def keep_json(self, stage: Stage, name: str, value: Any) -> None:
         """A value as JSON."""
@@ -115,10 +128,6 @@ class Workspace:
             path.write_text(text, encoding="utf-8")
 
         self.keep(stage, name, write)
-
-    def json(self, name: str) -> Any:
-        """The value kept under that name."""
-        return json.loads((self.folder / name).read_text(encoding="utf-8"))
 
     def discard(self, *names: str) -> None:
         """Let files go that nothing needs any more; the ledger first, so that it never promises what is gone."""
