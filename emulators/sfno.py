@@ -182,6 +182,10 @@ class Sfno(nn.Module):
         )
         self.transforms = Transforms(shape.nlat, shape.nlon, shape.degrees)
 
+    def forecast_persistence(self) -> None:
+        """Make the output zero: a better start of training than a random one."""
+        nn.init.zeros_(self.decoder.get_parameter("2.weight"))
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (batch, inputs, nlat, nlon) -> (batch, outputs, nlat, nlon), all standardised."""
         x = x.permute(3, 2, 0, 1).contiguous()

@@ -1,29 +1,27 @@
 """Training of LUCIE: one-step loss first, then rollouts of two to four steps; resumable; the averaged weights count."""
 
-import json
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from safetensors.torch import load_file, save_file
 
 from dacycle.cycler.training.coarse import EmulatorData
-from dacycle.cycler.training.emulator_loss import Losses, Targets
+from dacycle.cycler.training.emulator_files import TrainingState, load_network, publish
+from dacycle.cycler.training.emulator_loss import Losses
 from dacycle.cycler.training.emulator_scores import Scores, score
-from dacycle.emulators.lucie import Lucie, LucieArguments, Statistics, log_precipitation
-from dacycle.errors import BundleError
+from dacycle.cycler.training.emulator_worlds import World, draw
+from dacycle.emulators.lucie import LucieArguments
+from dacycle.emulators.sfno import Sfno
 
 __all__ = ["EmulatorSettings", "train_emulator"]
 
 Progress = Callable[[str, float], None]
-STD_FLOOR = 1e-12
+REPORT_EVERY = 20  # steps
+SMOOTHING = 0.98  # of the reported loss
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,12 @@ class EmulatorSettings:
     """(fraction done, steps per rollout from there on)."""
     regulariser: float = 0.05
     regulariser_from: float = 0.85
+    bfloat16: bool = True
+    """Mixed precision in training, twice as fast on recent CPUs; scores and forecasts stay in float32."""
+    own_share: float | None = None
+    """Probability of a batch from the first world; None draws all worlds in proportion to their sizes."""
+    validations: int = 8
+    """How often the averaged network is scored on the way, evenly spread."""
     seed: int = 0
     checkpoint_seconds: float = 120.0
 
@@ -60,53 +64,9 @@ class EmulatorSettings:
         fall = (done - self.warm_up) / (1 - self.warm_up)
         return self.learning_rate * (self.final_rate + (1 - self.final_rate) * 0.5 * (1 + math.cos(math.pi * fall)))
 
-
-@dataclass
-class _State:
-    step: int = 0
-    drawn: int = 0
-    elapsed: float = 0.0
-
-
-class _World:
-    """One dataset, standardised by its own statistics, with the statics that go with it."""
-
-    def __init__(self, data: EmulatorData, settings: EmulatorSettings) -> None:
-        self.statistics = statistics_of(data)
-        self.lucie = Lucie(data.channels, data.grid, settings.network, self.statistics)
-        self.z = self.lucie.standardise(torch.from_numpy(data.states))
-        mean, std = self.statistics.precipitation
-        self.water = (log_precipitation(torch.from_numpy(data.precipitation)) - mean) / std
-        self.insolation = self.lucie.forcings(data.times)
-        self.starts = data.starts(max(steps for _, steps in settings.rollouts))
-
-    def targets(self, starts: npt.NDArray[np.int64], steps: int) -> Targets:
-        index = torch.from_numpy(starts[None] + np.arange(steps + 1)[:, None])
-        return Targets(self.z[index], self.insolation[index[:-1]], self.water[index[1:]])
-
-
-def statistics_of(data: EmulatorData) -> Statistics:
-    """Mean per point; standard deviation of the anomalies and of six-hourly tendencies per channel, area-weighted."""
-    mean = data.states.mean(0, dtype=np.float64)
-    area = data.grid.weights[:, None]
-    variance = np.stack([np.square(data.states[:, c] - mean[c]).mean(0) for c in range(len(mean))])
-    before = data.starts(1)
-    tendency = np.stack(
-        [np.square(data.states[before + 1, c] - data.states[before, c]).mean(0) for c in range(len(mean))]
-    )
-    std, tendency_std = (np.sqrt((v * area).mean((1, 2)) + STD_FLOOR)[:, None, None] for v in (variance, tendency))
-    water = log_precipitation(torch.from_numpy(data.precipitation))
-    sun = Lucie(data.channels, data.grid, LucieArguments(embed=1, layers=0)).forcings(data.times[::4])
-    orography = (data.orography - data.orography.mean()) / (data.orography.std() + STD_FLOOR)
-    return Statistics(
-        torch.from_numpy(mean).float(),
-        torch.from_numpy(std).float(),
-        torch.from_numpy(tendency_std).float(),
-        torch.stack([water.mean(), water.std() + STD_FLOOR]),
-        torch.stack([sun.mean(), sun.std() + STD_FLOOR]),
-        torch.from_numpy(orography).float(),
-        torch.from_numpy(data.land).float(),
-    )
+    def done(self, state: TrainingState) -> float:
+        """The fraction done, 1 or more at the end."""
+        return state.elapsed / self.seconds if self.seconds else state.step / self.steps
 
 
 def train_emulator(
@@ -127,134 +87,111 @@ def train_emulator(
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
-    worlds = [_World(d, settings) for d in data]
+    longest = max(steps for _, steps in settings.rollouts)
+    worlds = [World(part, settings.network, longest) for part in data]
     lucie = worlds[0].lucie
-    network = lucie.network
     if initial is not None:
         load_network(lucie, initial)
     else:
-        torch.nn.init.zeros_(network.decoder[-1].weight)  # the first forecast is persistence
+        lucie.network.forecast_persistence()
     for world in worlds[1:]:
-        world.lucie.network = network
-    average = {name: value.detach().clone() for name, value in network.named_parameters()}
-    optimiser = torch.optim.AdamW(_groups(network, settings.weight_decay), lr=settings.learning_rate, betas=(0.9, 0.95))
-    losses, state = Losses(lucie.grid, settings.regulariser), _State()
-    checkpoint = out / "training.checkpoint"
+        world.lucie.network = lucie.network
+    state, checkpoint = _begin(lucie.network, settings), out / "training.checkpoint"
     if checkpoint.exists():
-        _restore(checkpoint, network, average, optimiser, state)
-    began, last_save, running = time.monotonic() - state.elapsed, time.monotonic(), math.nan
-    while (done := _done(state, settings)) < 1.0 and not stop():
-        for group in optimiser.param_groups:
-            group["lr"] = settings.rate(done)
-        steps = settings.rollout(done)
-        world, starts = _draw(worlds, state, settings)
-        loss = losses.rollout(world.lucie, world.targets(starts, steps), done >= settings.regulariser_from)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss.item()} at step {state.step}; lower the learning rate")
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-        optimiser.step()
-        decay = min(settings.average, (state.step + 1) / (state.step + 10))
-        for name, value in network.named_parameters():
-            average[name].lerp_(value.detach(), 1 - decay)
-        state.step += 1
-        state.elapsed = time.monotonic() - began
-        running = loss.item() if math.isnan(running) else 0.98 * running + 0.02 * loss.item()
-        if state.step % 20 == 0:
-            progress(f"step {state.step} of {steps} x 6 h, loss {running:.4f}", _done(state, settings))
-        if time.monotonic() - last_save > settings.checkpoint_seconds:
-            _save(checkpoint, network, average, optimiser, state)
-            last_save = time.monotonic()
-    _save(checkpoint, network, average, optimiser, state)
-    if _done(state, settings) < 1.0:
+        state.restore(checkpoint)
+    losses, watch = Losses(lucie.grid, settings.regulariser), _Watch(settings, state, progress)
+    while settings.done(state) < 1.0 and not stop():
+        watch.saw(_step(state, worlds, losses, settings))
+        if watch.save_due():
+            state.save(checkpoint)
+        if validation is not None and watch.validation_due():
+            watch.say(f"validation: {_averaged_score(worlds[0], state, validation).summary()}")
+    state.save(checkpoint)
+    if settings.done(state) < 1.0:
         return None
-    network.load_state_dict(average, strict=False)
+    lucie.network.load_state_dict(state.average, strict=False)
     scores = score(lucie, validation) if validation is not None else None
-    _publish(out, lucie, settings, state, scores)
+    training = {"steps": state.step, "seconds": round(state.elapsed), "settings": asdict(settings)}
+    publish(out, lucie, training, scores)
     return scores
 
 
-def load_network(lucie: Lucie, path: Path) -> None:
-    """The weights of the network alone from an emulator.safetensors; the statistics stay those of the data."""
-    prefix = "network."
-    weights = {k.removeprefix(prefix): v for k, v in load_file(path).items() if k.startswith(prefix)}
-    try:
-        lucie.network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise BundleError(f"{path}: expected the weights of {lucie.arguments}; {error}") from error
-
-
-def _groups(network: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
+def _begin(network: Sfno, settings: EmulatorSettings) -> TrainingState:
     """Matrices decay; biases, norms and the position embedding do not."""
     named = list(network.named_parameters())
     matrices = [p for n, p in named if n.endswith("weight") and p.ndim > 1]
     others = [p for n, p in named if not (n.endswith("weight") and p.ndim > 1)]
-    return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95))
+    return TrainingState(network, optimiser, {n: p.detach().clone() for n, p in named})
 
 
-def _done(state: _State, settings: EmulatorSettings) -> float:
-    return state.elapsed / settings.seconds if settings.seconds else state.step / settings.steps
+def _step(state: TrainingState, worlds: list[World], losses: Losses, settings: EmulatorSettings) -> float:
+    """One step of the optimiser and of the average; returns the loss."""
+    done = settings.done(state)
+    for group in state.optimiser.param_groups:
+        group["lr"] = settings.rate(done)
+    world, starts = draw(worlds, settings.own_share, settings.seed, state.step, settings.batch)
+    targets = world.targets(starts, settings.rollout(done))
+    with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
+        loss = losses.rollout(world.lucie, targets, done >= settings.regulariser_from)
+    if not torch.isfinite(loss):
+        raise FloatingPointError(f"the loss became {loss.item()} at step {state.step}; lower the learning rate")
+    state.optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip)
+    state.optimiser.step()
+    decay = min(settings.average, (state.step + 1) / (state.step + 10))
+    for name, value in state.network.named_parameters():
+        state.average[name].lerp_(value.detach(), 1 - decay)
+    state.step += 1
+    return loss.item()
 
 
-def _draw(worlds: list[_World], state: _State, settings: EmulatorSettings) -> tuple[_World, npt.NDArray[np.int64]]:
-    """The next batch: worlds in proportion to their sizes, each in seeded random order without replacement.
-
-    A function of (seed, step) and of the count drawn only, so that a resumed run sees the same batches.
-    """
-    sizes = np.array([len(w.starts) for w in worlds])
-    chooser = np.random.default_rng([settings.seed, 1, state.step])
-    which = int(chooser.choice(len(worlds), p=sizes / sizes.sum()))
-    starts = worlds[which].starts
-    position = state.drawn + np.arange(settings.batch)
-    state.drawn += settings.batch
-    orders = {
-        int(epoch): np.random.default_rng([settings.seed, 2, which, int(epoch)]).permutation(starts)
-        for epoch in np.unique(position // len(starts))
-    }
-    return worlds[which], np.array([orders[int(p // len(starts))][p % len(starts)] for p in position])
+def _averaged_score(world: World, state: TrainingState, validation: EmulatorData) -> Scores:
+    """The score of the averaged weights; the training goes on with its own."""
+    own = {name: value.detach().clone() for name, value in state.network.named_parameters()}
+    state.network.load_state_dict(state.average, strict=False)
+    scores = score(world.lucie, validation)
+    state.network.load_state_dict(own, strict=False)
+    return scores
 
 
-def _save(
-    path: Path, network: torch.nn.Module, average: dict[str, torch.Tensor], optimiser: torch.optim.Optimizer, s: _State
-) -> None:
-    temporary = path.with_suffix(".tmp")
-    content = {"network": network.state_dict(), "average": average, "optimiser": optimiser.state_dict()}
-    with temporary.open("wb") as file:
-        torch.save({**content, "state": asdict(s)}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+class _Watch:
+    """The clock of a training, and what it reports."""
 
+    def __init__(self, settings: EmulatorSettings, state: TrainingState, progress: Progress) -> None:
+        self.settings, self.state, self.progress = settings, state, progress
+        self.began = time.monotonic() - state.elapsed
+        self.saved = time.monotonic()
+        self.loss = math.nan
+        self.validated = int(settings.done(state) * settings.validations)
 
-def _restore(
-    path: Path, network: torch.nn.Module, average: dict[str, torch.Tensor], optimiser: torch.optim.Optimizer, s: _State
-) -> None:
-    content = torch.load(path, weights_only=True)
-    try:
-        network.load_state_dict(content["network"])
-    except RuntimeError as error:
-        raise BundleError(f"{path}: expected a checkpoint of the same network; {error}") from error
-    average.update(content["average"])
-    optimiser.load_state_dict(content["optimiser"])
-    s.step, s.drawn, s.elapsed = content["state"]["step"], content["state"]["drawn"], content["state"]["elapsed"]
+    def saw(self, loss: float) -> None:
+        """Note a step and its loss."""
+        self.state.elapsed = time.monotonic() - self.began
+        self.loss = loss if math.isnan(self.loss) else SMOOTHING * self.loss + (1 - SMOOTHING) * loss
+        if self.state.step % REPORT_EVERY == 0:
+            steps = self.settings.rollout(self.settings.done(self.state))
+            self.say(f"step {self.state.step}, rollouts of {6 * steps} h, loss {self.loss:.4f}")
 
+    def say(self, text: str) -> None:
+        """Pass a text on with the fraction done."""
+        self.progress(text, min(1.0, self.settings.done(self.state)))
 
-def _publish(out: Path, lucie: Lucie, settings: EmulatorSettings, state: _State, scores: Scores | None) -> None:
-    temporary = out / "emulator.safetensors.tmp"
-    save_file({k: v.contiguous() for k, v in lucie.state_dict().items()}, temporary)
-    temporary.replace(out / "emulator.safetensors")
-    card: dict[str, Any] = {
-        "architecture": "lucie",
-        "arguments": asdict(lucie.arguments),
-        "training": {"steps": state.step, "seconds": round(state.elapsed), "settings": asdict(settings)},
-    }
-    if scores is not None:
-        card["scores"] = {
-            f"{hours} h": {
-                name: {"rmse": float(scores.emulator[row, i]), "persistence": float(scores.persistence[row, i])}
-                for i, name in enumerate(scores.channels)
-            }
-            for row, hours in enumerate(scores.leads)
-        }
-    (out / "emulator.json").write_text(json.dumps(card, indent=2) + "\n")
+    def save_due(self) -> bool:
+        """Whether the last checkpoint is old enough for another."""
+        due = time.monotonic() - self.saved > self.settings.checkpoint_seconds
+        if due:
+            self.saved = time.monotonic()
+        return due
+
+    def validation_due(self) -> bool:
+        """Whether another of the evenly spread validations is due; the last one is the result's."""
+        count = int(self.settings.done(self.state) * self.settings.validations)
+        due = self.validated < count < self.settings.validations
+        self.validated = max(count, self.validated)
+        return due

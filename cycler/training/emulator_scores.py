@@ -31,6 +31,24 @@ class Scores:
         row = self.leads.index(hours)
         return float((self.emulator[row] / self.persistence[row]).mean())
 
+    def summary(self) -> str:
+        """The skill at each lead in one line."""
+        return "RMSE / persistence " + ", ".join(f"{self.skill(hours):.3f} at {hours} h" for hours in self.leads)
+
+    def as_dict(self) -> dict[str, dict[str, dict[str, float]]]:
+        """RMSE of emulator, persistence and climatology by lead and channel."""
+        return {
+            f"{hours} h": {
+                name: {
+                    "rmse": float(self.emulator[row, i]),
+                    "persistence": float(self.persistence[row, i]),
+                    "climatology": float(self.climatology[i]),
+                }
+                for i, name in enumerate(self.channels)
+            }
+            for row, hours in enumerate(self.leads)
+        }
+
     def table(self) -> str:
         """One line per channel: emulator / persistence at each lead, then climatology."""
         head = f"{'':6}" + "".join(f"{f'{h} h':>10}{'(persist.)':>12}" for h in self.leads) + f"{'climatology':>13}"

@@ -59,13 +59,13 @@ def test_members_do_not_see_each_other(lucie: Lucie) -> None:
 
 
 def test_a_step_adds_the_scaled_output(lucie: Lucie) -> None:
-    torch.nn.init.zeros_(lucie.network.decoder[-1].weight)  # type: ignore[arg-type]
+    lucie.network.forecast_persistence()
     state = _states(1)
     assert _relative(lucie.forecast(state, START, 24) - state) < 1e-4
 
 
 def test_humidity_and_precipitation_are_never_negative(lucie: Lucie) -> None:
-    torch.nn.init.zeros_(lucie.network.decoder[-1].weight)  # type: ignore[arg-type]
+    lucie.network.forecast_persistence()
     state = _states(3)
     state[:, 7, 2:4] = -0.01
     state, rain = lucie.forecast_with_precipitation(state, START, 12)

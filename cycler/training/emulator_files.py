@@ -1,0 +1,77 @@
+"""What a training of the emulator keeps on disk: a checkpoint to resume from, and the result with its scores."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from dacycle.cycler.training.emulator_scores import Scores
+from dacycle.emulators.lucie import Lucie
+from dacycle.errors import BundleError
+
+__all__ = ["TrainingState", "load_network", "publish"]
+
+NETWORK = "network."
+
+
+@dataclass
+class TrainingState:
+    """Everything that changes while training; ``average`` is the moving average of the network's parameters."""
+
+    network: torch.nn.Module
+    optimiser: torch.optim.Optimizer
+    average: dict[str, torch.Tensor]
+    step: int = 0
+    elapsed: float = 0.0
+
+    def save(self, path: Path) -> None:
+        """Replace ``path`` in one move, so that a crash leaves the old or the new checkpoint."""
+        content = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average,
+            "step": self.step,
+            "elapsed": self.elapsed,
+        }
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from ``path``; BundleError if it is of another network."""
+        content = torch.load(path, weights_only=True)
+        try:
+            self.network.load_state_dict(content["network"])
+        except RuntimeError as error:
+            raise BundleError(f"{path}: expected a checkpoint of the same network; {error}") from error
+        self.average.update(content["average"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.step, self.elapsed = content["step"], content["elapsed"]
+
+
+def load_network(lucie: Lucie, path: Path) -> None:
+    """The weights of the network alone from an emulator.safetensors; the statistics stay those of the data."""
+    weights = {k.removeprefix(NETWORK): v for k, v in load_file(path).items() if k.startswith(NETWORK)}
+    try:
+        lucie.network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise BundleError(f"{path}: expected the weights of {lucie.arguments}; {error}") from error
+
+
+def publish(out: Path, lucie: Lucie, training: Mapping[str, Any], scores: Scores | None) -> None:
+    """Write emulator.safetensors, and emulator.json: architecture, arguments, training, RMSE per lead and channel."""
+    temporary = out / "emulator.safetensors.tmp"
+    save_file({name: value.contiguous() for name, value in lucie.state_dict().items()}, temporary)
+    temporary.replace(out / "emulator.safetensors")
+    card = {"architecture": "lucie", "arguments": asdict(lucie.arguments), "training": dict(training)}
+    if scores is not None:
+        card["scores"] = scores.as_dict()
+    (out / "emulator.json").write_text(json.dumps(card, indent=2) + "\n")

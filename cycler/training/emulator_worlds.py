@@ -1,0 +1,78 @@
+"""Datasets as the training sees them: standardised, and drawn in a reproducible order."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dacycle.cycler.training.coarse import EmulatorData
+from dacycle.cycler.training.emulator_loss import Targets
+from dacycle.emulators.lucie import Lucie, LucieArguments, Statistics, log_precipitation
+
+__all__ = ["World", "draw", "statistics_of"]
+
+STD_FLOOR = 1e-12
+ORDER, CHOICE = 1, 2  # separate the random streams
+
+
+class World:
+    """One dataset, standardised by its own statistics, with a LUCIE that has its statics."""
+
+    def __init__(self, data: EmulatorData, network: LucieArguments, longest_rollout: int) -> None:
+        self.statistics = statistics_of(data, network.insolation)
+        self.lucie = Lucie(data.channels, data.grid, network, self.statistics)
+        self.z = self.lucie.standardise(torch.from_numpy(data.states))
+        mean, std = self.statistics.precipitation
+        self.water = (log_precipitation(torch.from_numpy(data.precipitation)) - mean) / std
+        self.insolation = self.lucie.forcings(data.times)
+        self.starts = data.starts(longest_rollout)
+
+    def targets(self, starts: npt.NDArray[np.int64], steps: int) -> Targets:
+        """Rollouts of ``steps`` steps from ``starts``."""
+        index = torch.from_numpy(starts[None] + np.arange(steps + 1)[:, None])
+        return Targets(self.z[index], self.insolation[index[:-1]], self.water[index[1:]])
+
+
+def statistics_of(data: EmulatorData, insolation: str = "daily") -> Statistics:
+    """Mean per point; standard deviation of the anomalies and of six-hourly tendencies per channel, area-weighted."""
+    mean = data.states.mean(0, dtype=np.float64)
+    area = data.grid.weights[:, None]
+    channels, before = range(len(mean)), data.starts(1)
+    variance = np.stack([np.square(data.states[:, c] - mean[c]).mean(0) for c in channels])
+    tendency = np.stack([np.square(data.states[before + 1, c] - data.states[before, c]).mean(0) for c in channels])
+    std, tendency_std = (np.sqrt((v * area).mean((1, 2)) + STD_FLOOR)[:, None, None] for v in (variance, tendency))
+    water = log_precipitation(torch.from_numpy(data.precipitation))
+    plain = Lucie(data.channels, data.grid, LucieArguments(embed=1, layers=0, insolation=insolation))
+    sun = plain.forcings(data.times[::4])
+    orography = (data.orography - data.orography.mean()) / (data.orography.std() + STD_FLOOR)
+    return Statistics(
+        torch.from_numpy(mean).float(),
+        torch.from_numpy(std).float(),
+        torch.from_numpy(tendency_std).float(),
+        torch.stack([water.mean(), water.std() + STD_FLOOR]),
+        torch.stack([sun.mean(), sun.std() + STD_FLOOR]),
+        torch.from_numpy(orography).float(),
+        torch.from_numpy(data.land).float(),
+    )
+
+
+def draw(
+    worlds: Sequence[World], own_share: float | None, seed: int, step: int, batch: int
+) -> tuple[World, npt.NDArray[np.int64]]:
+    """The batch of a step: a world, then starts in seeded random order, each once before any comes again.
+
+    A function of its arguments only, so that a resumed run sees the same batches. ``own_share`` is the probability
+    of the first world; None means in proportion to the sizes.
+    """
+    sizes = np.array([len(world.starts) for world in worlds], dtype=np.float64)
+    if own_share is not None and len(worlds) > 1:
+        sizes[0] = sizes[1:].sum() * own_share / (1 - own_share)
+    which = int(np.random.default_rng([seed, CHOICE, step]).choice(len(worlds), p=sizes / sizes.sum()))
+    starts = worlds[which].starts
+    epochs, places = np.divmod(step * batch + np.arange(batch), len(starts))
+    orders = {
+        epoch: np.random.default_rng([seed, ORDER, which, epoch]).permutation(starts) for epoch in set(epochs.tolist())
+    }
+    chosen = [orders[epoch][place] for epoch, place in zip(epochs.tolist(), places.tolist(), strict=True)]
+    return worlds[which], np.array(chosen, dtype=np.int64)
