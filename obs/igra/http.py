@@ -6,9 +6,11 @@ date or size has changed, and then conditionally. Whatever comes must be the zip
 old file stays and a problem says why.
 """
 
+import ssl
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from threading import Lock
 
@@ -51,7 +53,7 @@ class HttpSource:
         timeout = httpx.Timeout(30.0, connect=10.0)
         with (
             self._lock,
-            httpx.Client(timeout=timeout, follow_redirects=True, max_redirects=5) as client,
+            httpx.Client(timeout=timeout, follow_redirects=True, max_redirects=5, verify=_certificates()) as client,
             self._mirror.writing(),
         ):
             problems = self._update(client, time)
@@ -141,7 +143,10 @@ class HttpSource:
         except TransferError as error:
             problems.append(Problem(folder, None, None, str(error)))
             return []
-        return parse_listing((reply.content or b"").decode("utf-8", "replace"))
+        listed = parse_listing((reply.content or b"").decode("utf-8", "replace"))
+        if not listed:
+            problems.append(Problem(folder, None, None, "the server's listing names no <ID>-data*.txt.zip"))
+        return listed
 
     def _station_list(self, client: httpx.Client, problems: list[Problem]) -> dict[str, Station]:
         """The station list, refreshed where possible; nothing else may take its place."""
@@ -159,6 +164,12 @@ class HttpSource:
             return parse_stations((self._mirror.root / STATION_LIST).read_bytes(), STATION_LIST)[0]
         except OSError:
             return {}
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Loading them takes longer than most requests, so once is enough."""
+    return httpx.create_ssl_context()
 
 
 def _reaches(item: Listed, time: datetime | None) -> bool:

@@ -130,7 +130,7 @@ def _attempt(
         if expected is not None and len(progress.content) + expected > limits.size:
             raise TransferError(f"{url}: {expected} bytes; expected at most {limits.size}", server=False)
         before = len(progress.content)
-        for chunk in response.iter_raw(1 << 16):
+        for chunk in response.iter_raw():
             progress.content += chunk
             if len(progress.content) > limits.size:
                 raise TransferError(f"{url}: more than the {limits.size} bytes expected at most", server=False)
