@@ -48,6 +48,8 @@ class EmulatorSettings:
     """Mixed precision in training, twice as fast on recent CPUs; scores and forecasts stay in float32."""
     own_share: float | None = None
     """Probability of a batch from the first world; None draws all worlds in proportion to their sizes."""
+    season_from_second: bool = False
+    """The first world covers a part of the year only; the second one tells what the other seasons are like."""
     validations: int = 8
     """How often the averaged network is scored on the way, evenly spread."""
     seed: int = 0
@@ -88,7 +90,8 @@ def train_emulator(
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     longest = max(steps for _, steps in settings.rollouts)
-    worlds = [World(part, settings.network, longest) for part in data]
+    year = data[1] if settings.season_from_second else None
+    worlds = [World(part, settings.network, longest, year if part is data[0] else None) for part in data]
     lucie = worlds[0].lucie
     if initial is not None:
         load_network(lucie, initial)

@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--rollouts", default="0:1,0.65:2,0.85:4", help="fraction done : steps, comma-separated")
     parser.add_argument("--own-share", type=float, help="probability of a batch from --data rather than --extra")
+    parser.add_argument("--season-from-extra", action="store_true", help="--data covers a part of the year only")
     parser.add_argument("--insolation", choices=["daily", "instantaneous"], default="daily")
     parser.add_argument("--no-advection", action="store_true", help="the published inputs only")
     parser.add_argument("--threads", type=int, default=0, help="0 leaves the choice to torch")
@@ -66,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         learning_rate=args.learning_rate,
         weight_decay=args.weight_decay,
         own_share=args.own_share,
+        season_from_second=args.season_from_extra,
         rollouts=tuple((float(since), int(steps)) for since, steps in pairs),
         seed=args.seed,
     )

@@ -8,6 +8,7 @@ import torch
 
 from dacycle.cycler.training.coarse import EmulatorData
 from dacycle.cycler.training.emulator_loss import Targets
+from dacycle.cycler.training.season import annual_cycle
 from dacycle.emulators.lucie import Lucie, LucieArguments, Statistics, log_precipitation
 
 __all__ = ["World", "draw", "statistics_of"]
@@ -19,8 +20,10 @@ ORDER, CHOICE = 1, 2  # separate the random streams
 class World:
     """One dataset, standardised by its own statistics, with a LUCIE that has its statics."""
 
-    def __init__(self, data: EmulatorData, network: LucieArguments, longest_rollout: int) -> None:
-        self.statistics = statistics_of(data, network.insolation)
+    def __init__(
+        self, data: EmulatorData, network: LucieArguments, longest_rollout: int, year: EmulatorData | None = None
+    ) -> None:
+        self.statistics = statistics_of(data, network.insolation, year)
         self.lucie = Lucie(data.channels, data.grid, network, self.statistics)
         self.z = self.lucie.standardise(torch.from_numpy(data.states))
         mean, std = self.statistics.precipitation
@@ -34,17 +37,24 @@ class World:
         return Targets(self.z[index], self.insolation[index[:-1]], self.water[index[1:]])
 
 
-def statistics_of(data: EmulatorData, insolation: str = "daily") -> Statistics:
-    """Mean per point; standard deviation of the anomalies and of six-hourly tendencies per channel, area-weighted."""
+def statistics_of(data: EmulatorData, insolation: str = "daily", year: EmulatorData | None = None) -> Statistics:
+    """Mean per point; standard deviation of the anomalies and of six-hourly tendencies per channel, area-weighted.
+
+    Where ``data`` covers a part of the year only, ``year``, a run of a similar world over all seasons, tells how far
+    that part lies from the annual mean, and gives the standard deviation over all seasons.
+    """
     mean = data.states.mean(0, dtype=np.float64)
     area = data.grid.weights[:, None]
     channels, before = range(len(mean)), data.starts(1)
-    variance = np.stack([np.square(data.states[:, c] - mean[c]).mean(0) for c in channels])
+    whole, whole_mean = (data, mean) if year is None else (year, year.states.mean(0, dtype=np.float64))
+    variance = np.stack([np.square(whole.states[:, c] - whole_mean[c]).mean(0) for c in channels])
+    if year is not None:
+        mean = mean - annual_cycle(year).departure(data.times)
     tendency = np.stack([np.square(data.states[before + 1, c] - data.states[before, c]).mean(0) for c in channels])
     std, tendency_std = (np.sqrt((v * area).mean((1, 2)) + STD_FLOOR)[:, None, None] for v in (variance, tendency))
     water = log_precipitation(torch.from_numpy(data.precipitation))
     plain = Lucie(data.channels, data.grid, LucieArguments(embed=1, layers=0, insolation=insolation))
-    sun = plain.forcings(data.times[::4])
+    sun = plain.forcings(whole.times[::4])
     orography = (data.orography - data.orography.mean()) / (data.orography.std() + STD_FLOOR)
     return Statistics(
         torch.from_numpy(mean).float(),

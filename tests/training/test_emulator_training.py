@@ -7,15 +7,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from dacycle.channels import channel
+from dacycle.channels import DEFAULT_CHANNELS, channel
 from dacycle.cycler.training.coarse import EmulatorData, split_tail
 from dacycle.cycler.training.emulator import EmulatorSettings, train_emulator
-from dacycle.cycler.training.emulator_command import add_arguments
+from dacycle.cycler.training.emulator_command import add_arguments, run
 from dacycle.cycler.training.emulator_loss import Losses, Targets
 from dacycle.cycler.training.emulator_scores import score
 from dacycle.cycler.training.emulator_worlds import World, draw, statistics_of
@@ -66,6 +67,19 @@ def test_statistics_are_those_of_the_data() -> None:
     lucie = Lucie(CHANNELS, GRID, SETTINGS.network, statistics)
     z = lucie.standardise(torch.from_numpy(data.states))
     assert float(np.sqrt(GRID.mean(z[:, 2].numpy() ** 2).mean())) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_a_run_over_all_seasons_completes_a_short_one() -> None:
+    days = [datetime(2001, 1, 1, tzinfo=UTC) + timedelta(days=5 * k) for k in range(146)]
+    cycle = np.array([10 * np.cos(2 * np.pi * (t - days[0]).days / 365.2425) for t in days], dtype=np.float32)
+    world = _world(146)
+    states = np.zeros_like(world.states) + cycle[:, None, None, None]
+    year = replace(world, states=states, times=days)
+    winter = replace(world, states=3 + states[:10], times=days[:10], segments=[(0, 10)])
+    assert statistics_of(winter).mean.numpy() == pytest.approx(3 + cycle[:10].mean(), abs=1e-3)
+    completed = statistics_of(winter, year=year)
+    assert completed.mean.numpy() == pytest.approx(3.0, abs=0.1)
+    assert completed.std.numpy() == pytest.approx(10 / np.sqrt(2), rel=0.02)
 
 
 def test_training_beats_persistence_on_unseen_states(tmp_path: Path) -> None:
@@ -160,3 +174,37 @@ def test_command_needs_data_and_a_folder() -> None:
     args = parser.parse_args(["--data", "a.nc", "b.nc", "--out", "folder", "--seconds", "30"])
     assert args.data == [Path("a.nc"), Path("b.nc")]
     assert args.seconds == 30.0
+
+
+def _write_noise(path: Path, days: int) -> None:
+    generator = np.random.default_rng(5)
+    with netCDF4.Dataset(path, "w") as file:
+        for name, size in (("time", 4 * days), ("lat", 8), ("lon", 16)):
+            file.createDimension(name, size)
+        file.createVariable("time", "f8", ("time",))[:] = 6 * np.arange(4 * days)
+        file["time"].units = "hours since 2001-02-03 00:00:00"
+        file.createVariable("lat", "f8", ("lat",))[:] = GRID.lat
+        for name in [c.netcdf_name for c in DEFAULT_CHANNELS] + ["tp"]:
+            file.createVariable(name, "f4", ("time", "lat", "lon"))[:] = generator.random((4 * days, 8, 16))
+        for name in ("orography", "land"):
+            file.createVariable(name, "f4", ("lat", "lon"))[:] = generator.random((8, 16))
+
+
+def test_command_trains_and_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _write_noise(tmp_path / "run.nc", days=20)
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    arguments = [
+        "--data",
+        str(tmp_path / "run.nc"),
+        "--extra",
+        str(tmp_path / "run.nc"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    small = ["--grid", "8", "16", "--steps", "3", "--embed", "4", "--layers", "1", "--validation-days", "3"]
+    assert run(parser.parse_args([*arguments, *small, "--own-share", "0.5", "--season-from-extra"])) == 0
+    printed = capsys.readouterr().out
+    assert "climatology" in printed
+    assert "z250" in printed
+    assert (tmp_path / "out" / "emulator.safetensors").is_file()
