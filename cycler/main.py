@@ -155,9 +155,8 @@ def _status(args: argparse.Namespace) -> None:
 
 
 def _verify(args: argparse.Namespace) -> None:
-    from dacycle.cycler.cycle.verify import verify
-
     from dacycle.cycler.config import load_config
+    from dacycle.cycler.cycle.verify import verify
 
     verify(load_config(args.config), args.start, args.end, args.truth, args.json)
 

@@ -68,18 +68,20 @@ class Engine:
             self.ledger.set_note(SOURCE_SEEN, format_time(now))
         return newest
 
-    def run(self, time: datetime, now: datetime, without_source: bool = False) -> CycleRecord:
+    def run(self, time: datetime, now: datetime, without_source: bool = False, blind: bool = False) -> CycleRecord:
         """The delayed cycle of that time, at once, with what the source has; a published one is left as it is.
 
         It ends published, published_free_forecast, or waiting_obs where there is neither background nor sounding.
-        ``without_source``: a source that cannot be read counts as one without soundings.
+        ``without_source``: a source that cannot be read counts as one without soundings; ``blind``: the source is not
+        asked at all, and the cycle goes on with the forecast.
         """
         self._require_grid(time)
         record = self.ledger.add_cycle(time, Stream.DELAYED, now)
         if record.state in PUBLISHED:
             return record
         base = self.usable(self.ledger.cycle(time - self.config.interval, Stream.DELAYED))
-        return self.perform(record, base, partial(self._gather, time, without_source), now)
+        gathering = partial(Gathered.nothing if blind else partial(self._gather, without_source), time)
+        return self.perform(record, base, gathering, now)
 
     def usable(self, record: CycleRecord | None) -> CycleRecord | None:
         """The cycle, if another can start from it: it is published, and its initial states are still kept.
@@ -204,7 +206,7 @@ class Engine:
         initial = self._workspace(base).sha256(INITIAL) if base else ""
         return hashlib.sha256(f"{self.digest} {initial}".encode()).hexdigest()
 
-    def _gather(self, time: datetime, without_source: bool) -> Gathered:
+    def _gather(self, without_source: bool, time: datetime) -> Gathered:
         try:
             return gather(self.source, self.bundle, time)
         except SourceError:

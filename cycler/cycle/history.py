@@ -142,9 +142,8 @@ class History:
         return Statistics(tables["omb"], tables["oma"], {row["channel"]: _number(row["ratio"]) for row in ratios})
 
     def outcomes(self) -> dict[tuple[str, str], int]:
-        """How many cycles ended in each state, by (stream, state)."""
-        rows = self._rows("SELECT stream, state, count(*) AS n FROM cycles GROUP BY stream, state")
-        return {(row["stream"], row["state"]): row["n"] for row in rows}
+        """How often cycles came to each end, by (stream, state); never falls."""
+        return {(row["stream"], row["outcome"]): row["n"] for row in self._rows("SELECT * FROM tally")}
 
     def events(self, newest: int = 100) -> list[Event]:
         """The last lines of the log, newest first."""

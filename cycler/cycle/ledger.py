@@ -11,7 +11,7 @@ from typing import Any
 from dacycle.cycler.cycle.history import LEDGER_NAME, History
 from dacycle.cycler.cycle.records import Artefact, Counts, CycleRecord, Statistics, format_time
 from dacycle.cycler.cycle.schema import connect_writer, ledger_errors
-from dacycle.cycler.cycle.states import PUBLISHED, State, Stream, allowed
+from dacycle.cycler.cycle.states import ENDS, PUBLISHED, State, Stream, allowed
 from dacycle.errors import StateError
 
 __all__ = ["Ledger"]
@@ -86,9 +86,35 @@ class Ledger(History):
                 " failed_attempts = failed_attempts + ? WHERE id = ?"
             )
             db.execute(sql, (str(state), reason, at, published, int(state == State.FAILED), cycle))
+            if state in ENDS and state != record.state:
+                sql = "INSERT INTO tally VALUES (?, ?, 1) ON CONFLICT (stream, outcome) DO UPDATE SET n = n + 1"
+                db.execute(sql, (str(record.stream), str(state)))
             if tell:
                 self._tell(db, tell, now, level, cycle)
         return self.by_id(cycle)
+
+    def expire(self, times: Iterable[datetime], now: datetime, reason: str) -> int:
+        """Give up delayed cycles that are not finished, known or not; how many."""
+        chosen = list(times)
+        at = format_time(now)
+        with self._transaction() as db:
+            for time in chosen:
+                record = self.cycle(time, Stream.DELAYED)
+                if record is None:
+                    sql = (
+                        "INSERT INTO cycles (time, stream, version, state, reason, created_at, changed_at)"
+                        " VALUES (?, 'delayed', 1, 'expired', ?, ?, ?)"
+                    )
+                    db.execute(sql, (format_time(time), reason, at, at))
+                else:
+                    sql = "UPDATE cycles SET state = 'expired', reason = ?, changed_at = ? WHERE id = ?"
+                    db.execute(sql, (reason, at, record.id))
+            if chosen:
+                sql = "INSERT INTO tally VALUES ('delayed', 'expired', ?1) ON CONFLICT DO UPDATE SET n = n + ?1"
+                db.execute(sql, (len(chosen),))
+                span = f"{chosen[0]:%Y-%m-%dT%H} to {chosen[-1]:%Y-%m-%dT%H}"
+                self._tell(db, f"{len(chosen)} cycles, {span}, expired: {reason}", now, "warning", None)
+        return len(chosen)
 
     def begin_attempt(self, cycle: int, settings: str) -> bool:
         """Another try begins; True when what former tries did must go, because they had other settings."""

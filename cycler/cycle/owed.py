@@ -12,7 +12,17 @@ from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.states import FINISHED, Stream
 
-__all__ = ["FIRST", "SOURCE_NEWEST", "SOURCE_SEEN", "Owed", "first_time", "next_due", "owed_delayed", "stale_delayed"]
+__all__ = [
+    "FIRST",
+    "SOURCE_NEWEST",
+    "SOURCE_SEEN",
+    "Owed",
+    "first_time",
+    "lag",
+    "next_due",
+    "owed_delayed",
+    "stale_delayed",
+]
 
 FIRST = "first"  # notes in the ledger
 SOURCE_NEWEST, SOURCE_SEEN = "source_newest", "source_seen"
@@ -82,3 +92,9 @@ def _unfinished(history: History, config: Config, first: datetime, until: dateti
         if time not in ended:
             yield time
         time += config.interval
+
+
+def lag(history: History, config: Config, now: datetime) -> timedelta:
+    """How long the next delayed cycle has been due; nothing while it is not."""
+    due = next_due(history, config)
+    return max(now - due, timedelta(0)) if due is not None else timedelta(0)

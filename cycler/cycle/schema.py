@@ -79,6 +79,12 @@ CREATE TABLE spread_skill (
     ratio REAL,
     PRIMARY KEY (cycle, channel)
 );
+CREATE TABLE tally (                        -- how often cycles came to an end, each time counted
+    stream TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (stream, outcome)
+);
 CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-__all__ = ["ACTIVE", "FINISHED", "PUBLISHED", "TRANSITIONS", "Stage", "State", "Stream", "allowed"]
+__all__ = ["ACTIVE", "ENDS", "FINISHED", "PUBLISHED", "TRANSITIONS", "Stage", "State", "Stream", "allowed"]
 
 
 class Stream(StrEnum):
@@ -52,6 +52,8 @@ ACTIVE = frozenset(STATE_OF.values())
 PUBLISHED = frozenset({State.PUBLISHED, State.PUBLISHED_FREE_FORECAST})
 FINISHED = PUBLISHED | {State.EXPIRED, State.SUPERSEDED}
 """States that nothing but a rerun leaves."""
+ENDS = FINISHED | {State.FAILED}
+"""States that are worth counting."""
 
 _STOPPED = {State.PENDING, State.FAILED}  # an interrupted stage waits for the next start; one that broke says why
 TRANSITIONS: dict[State, frozenset[State]] = {

@@ -1,0 +1,170 @@
+"""``dacycle run``: the daemon in the foreground.
+
+The scheduler's heartbeat wakes the worker, which does what the ledger says is owed. SIGTERM and SIGINT end it between
+two calls of the denoiser, or after ``[service] stop_seconds`` wherever it is: the ledger and the artefacts are whole at
+any moment. SIGHUP reads the configuration anew.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from dacycle.cycler.bundle import open_bundle
+from dacycle.cycler.config import Config, load_config
+from dacycle.cycler.cycle.engine import Engine, open_engine
+from dacycle.cycler.cycle.models import Models
+from dacycle.cycler.cycle.progress import Progress, Stopped
+from dacycle.cycler.service.http import application, listen, serving
+from dacycle.cycler.service.logging import configure
+from dacycle.cycler.service.notify import notify, watchdog_seconds
+from dacycle.cycler.service.worker import Worker
+from dacycle.errors import DacycleError
+from dacycle.obs.source import open_source
+
+__all__ = ["Daemon", "run"]
+
+STALLED_SECONDS = 1800.0
+"""Without any progress for so long, a busy worker no longer counts as alive."""
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def run(path: Path | None) -> int:
+    """Run until told to stop; the exit code."""
+    config = load_config(path)
+    configure(config.log)
+    return Daemon(config, path, utc_now).run()
+
+
+class Daemon:
+    """Holds the threads together: this one for signals, one for the work, the scheduler's, and the HTTP server's."""
+
+    def __init__(self, config: Config, path: Path | None, clock: Callable[[], datetime]) -> None:
+        self.config, self.path, self.clock = config, path, clock
+        self.log = structlog.get_logger("dacycle.daemon")
+        self.stopping, self.wake, self.reread = threading.Event(), threading.Event(), threading.Event()
+        self._doing = ""
+        self._progressed = time.monotonic()
+        self._ended: str | None = "the daemon is starting"
+
+    def run(self) -> int:
+        """Until SIGTERM or SIGINT."""
+        config = self.config
+        with open_engine(config, self.clock(), self.observe) as engine:
+            listening = listen(config)
+            worker = threading.Thread(target=self._work, args=(engine,), name="worker", daemon=True)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._on_stop)
+            signal.signal(signal.SIGHUP, self._on_hangup)
+            scheduler = self._scheduler()
+            with serving(application(config, self.clock, self), listening):
+                host, port = listening.getsockname()[:2]
+                self.log.info("started", url=f"http://{host}:{port}/", state=str(config.paths.state))
+                self._ended = None
+                scheduler.start()
+                worker.start()
+                notify("READY=1", f"STATUS=listening on {host}:{port}")
+                self.stopping.wait()
+                notify("STOPPING=1")
+                self.log.info("stopping", doing=self.busy())
+                scheduler.shutdown(wait=False)
+                self.wake.set()
+                worker.join(config.service.stop_seconds)
+            if worker.is_alive():
+                self.log.warning("abandoned", doing=self.busy(), seconds=config.service.stop_seconds)
+                # The stage cannot be interrupted just now. Nothing is lost: the next start finds it unfinished.
+                os._exit(0)
+        self.log.info("stopped")
+        return 0
+
+    def trouble(self) -> str | None:
+        """Why no cycle could run now."""
+        return self._ended
+
+    def busy(self) -> str:
+        """What the worker is doing."""
+        return self._doing
+
+    def observe(self, progress: Progress) -> None:
+        """Note the progress of a cycle; end it here when the daemon stops."""
+        self._progressed = time.monotonic()
+        told = {"cycle": f"{progress.time:%Y-%m-%dT%H}", "stream": progress.stream}
+        if progress.point == "stage_begin":
+            self._doing = f"{progress.time:%Y-%m-%d %H} UTC {progress.stream}: {progress.stage}"
+        if progress.point in ("cycle_begin", "stage_begin", "stage_end", "cycle_end"):
+            self.log.info(progress.point, **told, **({"stage": progress.stage} if progress.stage else {}))
+        elif progress.point == "chunk":
+            self.log.debug("chunk", **told, stage=progress.stage, done=progress.done, total=progress.total)
+        if self.stopping.is_set():
+            raise Stopped
+
+    def _work(self, engine: Engine) -> None:
+        worker = Worker(engine, self.clock)
+        while not self.stopping.is_set():
+            if self.reread.is_set():
+                self.reread.clear()
+                worker = self._renewed(worker)
+            self._progressed = time.monotonic()
+            try:
+                worker.work()
+            except Stopped:
+                return
+            except DacycleError as error:
+                self.log.error("work_failed", reason=str(error))
+            except Exception:
+                self.log.exception("work_failed")
+            self._doing = ""
+            self.wake.wait()
+            self.wake.clear()
+
+    def _renewed(self, worker: Worker) -> Worker:
+        """A worker with the file's present configuration; the one at hand where that cannot be used."""
+        old = worker.engine
+        try:
+            config = load_config(self.path)
+            if (config.paths, config.service) != (old.config.paths, old.config.service):
+                raise DacycleError("changes of [paths] and [service] need a restart")
+            bundle = open_bundle(config.bundle.path)
+            source = open_source(config.source.kind, config.source.location, config.paths.state / "mirror")
+        except DacycleError as error:
+            old.ledger.tell(f"the configuration stays as it was: {error}", self.clock(), "warning")
+            self.log.warning("configuration_refused", reason=str(error))
+            return worker
+        old.ledger.tell("the configuration was read anew", self.clock())
+        self.log.info("configuration_reread")
+        return Worker(Engine(config, old.ledger, bundle, source, Models(config, bundle), old.observer), self.clock)
+
+    def _scheduler(self) -> BackgroundScheduler:
+        scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
+        beat = self.config.service.heartbeat_seconds
+        wanted = watchdog_seconds()
+        if wanted is not None:
+            beat = min(beat, wanted / 3)
+        # A missed heartbeat is made up for once, however late: after a suspend the owed cycles must be seen.
+        options = {"coalesce": True, "misfire_grace_time": None, "max_instances": 1}
+        scheduler.add_job(self._heartbeat, "interval", seconds=beat, **options)
+        return scheduler
+
+    def _heartbeat(self) -> None:
+        self.wake.set()
+        if not self._doing or time.monotonic() - self._progressed < STALLED_SECONDS:
+            notify("WATCHDOG=1", f"STATUS={self._doing or 'idle'}")
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping.set()
+
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
+        self.reread.set()
+        self.wake.set()

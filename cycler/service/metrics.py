@@ -1,0 +1,142 @@
+"""Prometheus metrics, read from the ledger at every scrape, so that a restart loses and repeats nothing."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from dacycle.channels import channel
+from dacycle.cycler.config import Config
+from dacycle.cycler.cycle.history import History
+from dacycle.cycler.cycle.owed import SOURCE_NEWEST, lag
+from dacycle.cycler.cycle.records import CycleRecord
+from dacycle.cycler.cycle.states import ENDS, PUBLISHED, State, Stream
+from dacycle.errors import StateError
+
+__all__ = ["registry"]
+
+LABELS = ["variable", "level"]
+
+
+def registry(config: Config, clock: Callable[[], datetime]) -> CollectorRegistry:
+    """A registry of its own, with nothing of the process's default one."""
+    made = CollectorRegistry()
+    made.register(_LedgerCollector(config, clock))
+    return made
+
+
+class _LedgerCollector(Collector):
+    def __init__(self, config: Config, clock: Callable[[], datetime]) -> None:
+        self.config, self.clock = config, clock
+
+    def describe(self) -> list[Metric]:
+        """Nothing in advance: the ledger need not exist yet when the registry is made."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics of this moment."""
+        info = GaugeMetricFamily("dacycle_build_info", "Always 1; which version runs.", labels=["version"])
+        info.add_metric([version("dacycle")], 1)
+        yield info
+        try:
+            free = shutil.disk_usage(self.config.paths.state).free
+            yield GaugeMetricFamily("dacycle_archive_free_bytes", "Free space of the state directory.", value=free)
+            history = History.read(self.config.paths.state)
+        except (OSError, StateError):
+            return
+        with history:
+            yield from self._cycles(history)
+            newest = history.newest_published(Stream.DELAYED, State.PUBLISHED)
+            if newest is not None:
+                yield _observations(history, newest)
+                yield from _statistics(history, newest)
+
+    def _cycles(self, history: History) -> Iterator[Metric]:
+        now = self.clock()
+        success = GaugeMetricFamily(
+            "dacycle_cycle_last_success_timestamp_seconds", "When a cycle was last published.", labels=["stream"]
+        )
+        duration = GaugeMetricFamily(
+            "dacycle_cycle_duration_seconds", "How long each stage of the newest delayed cycle took.", labels=["stage"]
+        )
+        for stream in Stream:
+            newest = history.newest_published(stream)
+            if newest is None:
+                continue
+            if newest.published_at is not None:
+                success.add_metric([stream], newest.published_at.timestamp())
+            if stream == Stream.DELAYED:
+                for name, stage in history.stages(newest.id).items():
+                    duration.add_metric([name], stage.seconds or 0.0)
+        yield success
+        yield duration
+        total = CounterMetricFamily("dacycle_cycles", "Delayed cycles by what they ended in.", labels=["outcome"])
+        outcomes = history.outcomes()
+        for state in sorted(ENDS):
+            total.add_metric([state], outcomes.get((Stream.DELAYED, state), 0))
+        yield total
+        streak = GaugeMetricFamily(
+            "dacycle_free_forecast_streak", "Newest delayed cycles that had no soundings, in a row."
+        )
+        streak.add_metric([], _streak(history))
+        yield streak
+        late = lag(history, self.config, now).total_seconds()
+        yield GaugeMetricFamily(
+            "dacycle_cycle_lag_seconds", "How long the oldest due delayed cycle has waited.", value=late
+        )
+        source = history.time_note(SOURCE_NEWEST)
+        if source is not None:
+            age = (now - source).total_seconds()
+            yield GaugeMetricFamily("dacycle_observation_newest_age_seconds", "Age of the newest sounding.", value=age)
+
+
+def _streak(history: History) -> int:
+    count = 0
+    for record in reversed(history.cycles(Stream.DELAYED, newest=100)):
+        if record.state in PUBLISHED:
+            if record.state == State.PUBLISHED:
+                break
+            count += 1
+    return count
+
+
+def _observations(history: History, record: CycleRecord) -> Metric:
+    text = "Values of the newest published delayed cycle by what became of them."
+    metric = GaugeMetricFamily("dacycle_observations", text, labels=["status", "reason", "variable"])
+    totals: dict[tuple[str, str, str], int] = {}
+    for name, by_status in history.counts(record.id).values.items():
+        for status, n in by_status.items():
+            key = (status, "", "") if status in ("used", "withheld") else ("rejected", status, "")
+            labels = (key[0], key[1], channel(name).variable)
+            totals[labels] = totals.get(labels, 0) + n
+    for labels, n in sorted(totals.items()):
+        metric.add_metric(labels, n)
+    return metric
+
+
+def _statistics(history: History, record: CycleRecord) -> Iterator[Metric]:
+    statistics = history.statistics(record.id)
+    for kind, words, by_channel in (
+        ("omb", "Observation minus background", statistics.omb),
+        ("oma", "Observation minus analysis", statistics.oma),
+    ):
+        for quantity in ("bias", "rms"):
+            text = f"{words} of the newest published delayed cycle: {quantity}, in the variable's units."
+            metric = GaugeMetricFamily(f"dacycle_{kind}_{quantity}", text, labels=LABELS)
+            for name, departure in by_channel.items():
+                metric.add_metric(_labels(name), getattr(departure, quantity))
+            yield metric
+    text = "Expected over found departure from the background: 1 is right, less means too little spread."
+    ratio = GaugeMetricFamily("dacycle_spread_skill_ratio", text, labels=LABELS)
+    for name, value in statistics.spread_skill.items():
+        ratio.add_metric(_labels(name), value)
+    yield ratio
+
+
+def _labels(name: str) -> list[str]:
+    known = channel(name)
+    return [known.variable, "surface" if known.level_hpa is None else str(known.level_hpa)]
