@@ -1,7 +1,8 @@
 """netCDF files of an ensemble: members, mean and spread of every channel, CF 1.11 and ACDD 1.3.
 
 Dimensions (realization, time, lat, lon). Channel ``t850`` is in the variables ``t850`` (members), ``t850_mean`` and
-``t850_spread``; names that would begin with a digit are spelt ``t2m``, ``u10``, ``v10``.
+``t850_spread``; names that would begin with a digit are spelt ``t2m``, ``u10``, ``v10``. CF wants the members
+left of the time; CDO, which wants the time first, reads mean and spread here, and members from GRIB2.
 """
 
 from collections.abc import Sequence

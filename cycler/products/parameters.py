@@ -1,4 +1,4 @@
-"""Channels in the words of GRIB: parameter, level and packing, for writing and for recognising.
+"""Channels in the words of GRIB: parameter and level, for writing and for recognising.
 
 WMO manual on codes FM 92, tables 4.2 and 4.5, as ecCodes names them.
 """
@@ -18,7 +18,6 @@ _SURFACE = {
     "10v": ("heightAboveGround", 10),
     "sp": ("surface", 0),
 }
-_WIDE = {"q", "sp"}  # 16 bits over their range would be coarser than what they are used for
 _HEIGHTS = {"gh": 1.0, "z": 1.0 / GRAVITY}
 
 
@@ -29,19 +28,17 @@ class Parameter:
     short_name: str
     type_of_level: str
     level: int
-    bits: int
 
 
 def parameter(channel: Channel) -> Parameter:
     """How ``channel`` is written; geopotential height in m is ``gh``."""
-    bits = 24 if channel.variable in _WIDE else 16
     if channel.level_hpa is None:
         if channel.name not in _SURFACE:
             raise ProductError(
                 f"channel {channel.name} has no GRIB parameter; known at the surface: {' '.join(_SURFACE)}"
             )
-        return Parameter(channel.name, *_SURFACE[channel.name], bits)
-    return Parameter("gh" if channel.variable == "z" else channel.variable, "isobaricInhPa", channel.level_hpa, bits)
+        return Parameter(channel.name, *_SURFACE[channel.name])
+    return Parameter("gh" if channel.variable == "z" else channel.variable, "isobaricInhPa", channel.level_hpa)
 
 
 def channel_of(short_name: str, type_of_level: str, level: int) -> tuple[Channel, float] | None:

@@ -24,7 +24,7 @@ from dacycle.cycler.products.atomic import Artefact, flush, write_text
 from dacycle.cycler.products.ensemble import Ensemble, Kind
 from dacycle.cycler.products.exchange import exchange, undo_exchange
 from dacycle.cycler.products.grib import write_grib
-from dacycle.cycler.products.manifest import Manifest, Stream, read_manifest, write_manifest
+from dacycle.cycler.products.manifest import Manifest, Stream, read_manifest, verify, write_manifest
 from dacycle.cycler.products.netcdf import write_netcdf
 from dacycle.cycler.products.observations import ObservationTable, write_observations
 from dacycle.cycler.products.provenance import Provenance, stamp
@@ -90,7 +90,7 @@ def publish(folder: Path, request: ProductRequest, keep_superseded: bool = True)
             clipped=clipped,
             runtime=request.runtime,
         )
-        if current is not None and current.same_products(manifest):
+        if current is not None and current.same_products(manifest) and not verify(folder):
             shutil.rmtree(staging)
             return current
         write_manifest(staging, manifest)

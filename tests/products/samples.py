@@ -88,6 +88,12 @@ def table(n: int = 40, members: int = 3) -> ObservationTable:
     return ObservationTable.of(batch(n), background, rng.normal(size=(members, n)))
 
 
+def small(seed: int = 0, **changes: object) -> ProductRequest:
+    """As ``request``, with two channels on few points and no members, for tests that publish often."""
+    sample = ensemble(2 + seed, (4, 8), DEFAULT_CHANNELS[:2], seed=seed)
+    return request(seed, **{"analysis": sample, "observations": table(5), "members": False, **changes})
+
+
 def request(seed: int = 0, **changes: object) -> ProductRequest:
     """A delayed cycle with everything in it."""
     content: dict[str, object] = {

@@ -60,25 +60,23 @@ def test_parameters_levels_and_members(tmp_path: Path) -> None:
         tmp_path / "a.grib2", "paramId", "typeOfLevel", "level", "perturbationNumber", "bitsPerValue", "units"
     )
     table = {
-        (167, "heightAboveGround", 2): ("2t", 16, "K"),
-        (165, "heightAboveGround", 10): ("10u", 16, "m s**-1"),
-        (166, "heightAboveGround", 10): ("10v", 16, "m s**-1"),
-        (134, "surface", 0): ("sp", 24, "Pa"),
-        (133, "isobaricInhPa", 850): ("q850", 24, "kg kg**-1"),
-        **{(130, "isobaricInhPa", p): (f"t{p}", 16, "K") for p in (850, 500, 250)},
-        **{(131, "isobaricInhPa", p): (f"u{p}", 16, "m s**-1") for p in (850, 500, 250)},
-        **{(132, "isobaricInhPa", p): (f"v{p}", 16, "m s**-1") for p in (850, 500, 250)},
-        **{(156, "isobaricInhPa", p): (f"z{p}", 16, "gpm") for p in (850, 500, 250)},
+        (167, "heightAboveGround", 2): ("2t", "K"),
+        (165, "heightAboveGround", 10): ("10u", "m s**-1"),
+        (166, "heightAboveGround", 10): ("10v", "m s**-1"),
+        (134, "surface", 0): ("sp", "Pa"),
+        (133, "isobaricInhPa", 850): ("q850", "kg kg**-1"),
+        **{(130, "isobaricInhPa", p): (f"t{p}", "K") for p in (850, 500, 250)},
+        **{(131, "isobaricInhPa", p): (f"u{p}", "m s**-1") for p in (850, 500, 250)},
+        **{(132, "isobaricInhPa", p): (f"v{p}", "m s**-1") for p in (850, 500, 250)},
+        **{(156, "isobaricInhPa", p): (f"z{p}", "gpm") for p in (850, 500, 250)},
     }
     names = [c.name for c in sample.channels]
     seen = set()
     for message in found:
-        name, bits, units = table[message["paramId"], message["typeOfLevel"], message["level"]]
-        assert (message["bitsPerValue"], message["units"]) == (bits, units)
+        name, units = table[message["paramId"], message["typeOfLevel"], message["level"]]
+        assert (message["bitsPerValue"], message["units"]) == (16, units)
         truth = sample.states[message["perturbationNumber"] - 1, names.index(name)].ravel()
-        assert np.abs(message["values"] - truth).max() <= np.ptp(truth) / (2**bits - 1) + np.spacing(
-            np.abs(truth).max()
-        )
+        assert np.abs(message["values"] - truth).max() <= np.ptp(truth) / (2**16 - 1) + np.spacing(np.abs(truth).max())
         seen.add((name, message["perturbationNumber"]))
     assert len(seen) == 17 * 3
 
@@ -141,7 +139,7 @@ def test_a_written_value_that_reads_back_differently_is_found(tmp_path: Path, mo
     real = grib._encode
 
     def faulty(handle: int, message: grib.Message, before: dict[str, grib.Value], path: Path) -> None:
-        real(handle, grib.Message(message.keys, message.values[::-1], message.bits), before, path)
+        real(handle, grib.Message(message.keys, message.values[::-1]), before, path)
 
     monkeypatch.setattr(grib, "_encode", faulty)
     with pytest.raises(ProductError, match=r"reads back off by"):
