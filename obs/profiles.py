@@ -70,10 +70,10 @@ class Profiles:
 
 
 def wind_pairs(batch: ObservationBatch, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """``mask``, with the other component of every wind of which it has one."""
-    variable = np.array([channel(name).variable for name in batch.channel.tolist()], "U2")
-    wind = np.isin(variable, ["u", "v"])
-    level = np.char.replace(np.char.replace(batch.channel, "u", ""), "v", "")
-    label = np.char.add(np.char.add(batch.report, " "), level)
-    struck = np.unique(label[mask & wind])
-    return mask | (wind & np.isin(label, struck))
+    """``mask``, with the other component of every wind of which it has one: both are one measurement."""
+    if not mask.any():
+        return mask
+    wind = np.array([channel(name).variable in "uv" for name in batch.channel.tolist()], np.bool_)
+    names = (name.replace("u", "").replace("v", "") for name in batch.channel.tolist())
+    label = np.array([f"{report} {level}" for report, level in zip(batch.report.tolist(), names, strict=True)])
+    return np.asarray(mask | (wind & np.isin(label, np.unique(label[mask & wind]))))
