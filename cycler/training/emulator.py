@@ -46,6 +46,7 @@ class EmulatorSettings:
     regulariser_from: float = 0.85
     bfloat16: bool = True
     """Mixed precision in training, twice as fast on recent CPUs; scores and forecasts stay in float32."""
+    device: str = "cpu"
     own_share: float | None = None
     """Probability of a batch from the first world; None draws all worlds in proportion to their sizes."""
     season_from_second: bool = False
@@ -91,7 +92,8 @@ def train_emulator(
     torch.manual_seed(settings.seed)
     longest = max(steps for _, steps in settings.rollouts)
     year = data[1] if settings.season_from_second else None
-    worlds = [World(part, settings.network, longest, year if part is data[0] else None) for part in data]
+    network, device = settings.network, settings.device
+    worlds = [World(part, network, longest, year if part is data[0] else None, device) for part in data]
     lucie = worlds[0].lucie
     if initial is not None:
         load_network(lucie, initial)
@@ -101,8 +103,8 @@ def train_emulator(
         world.lucie.network = lucie.network
     state, checkpoint = _begin(lucie.network, settings), out / "training.checkpoint"
     if checkpoint.exists():
-        state.restore(checkpoint)
-    losses, watch = Losses(lucie.grid, settings.regulariser), _Watch(settings, state, progress)
+        state.restore(checkpoint, device)
+    losses, watch = Losses(lucie.grid, settings.regulariser, device), _Watch(settings, state, progress)
     while settings.done(state) < 1.0 and not stop():
         watch.saw(_step(state, worlds, losses, settings))
         if watch.save_due():
@@ -139,7 +141,7 @@ def _step(state: TrainingState, worlds: list[World], losses: Losses, settings: E
         group["lr"] = settings.rate(done)
     world, starts = draw(worlds, settings.own_share, settings.seed, state.step, settings.batch)
     targets = world.targets(starts, settings.rollout(done))
-    with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
+    with torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=settings.bfloat16):
         loss = losses.rollout(world.lucie, targets, done >= settings.regulariser_from)
     if not torch.isfinite(loss):
         raise FloatingPointError(f"the loss became {loss.item()} at step {state.step}; lower the learning rate")

@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--extra", nargs="*", type=Path, default=[], help="runs of a cheaper world: more examples")
     parser.add_argument("--validation", nargs="*", type=Path, default=[], help="runs for the scores")
     parser.add_argument("--validation-days", type=float, default=15.0, help="else: the end of the last --data")
+    parser.add_argument("--gap-days", type=float, default=5.0, help="left out between training and validation")
     parser.add_argument("--out", type=Path, required=True, help="folder of the result; a checkpoint in it is resumed")
     parser.add_argument("--initial", type=Path, help="emulator.safetensors whose network is the start")
     parser.add_argument("--grid", nargs=2, type=int, default=[32, 64], metavar=("NLAT", "NLON"))
@@ -33,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--season-from-extra", action="store_true", help="--data covers a part of the year only")
     parser.add_argument("--insolation", choices=["daily", "instantaneous"], default="daily")
     parser.add_argument("--no-advection", action="store_true", help="the published inputs only")
+    parser.add_argument("--float32", action="store_true", help="no mixed precision, which suits older CPUs")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0, help="0 leaves the choice to torch")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -54,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.validation:
         validation = join(read(args.validation))
     else:
-        parts[-1], validation = split_tail(parts[-1], args.validation_days)
+        parts[-1], validation = split_tail(parts[-1], args.validation_days, args.gap_days)
     extra = [join(read(args.extra))] if args.extra else []
     network = LucieArguments(args.embed, args.layers, args.insolation, True, not args.no_advection)
     pairs = [part.split(":") for part in args.rollouts.split(",")]
@@ -66,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         batch=args.batch,
         learning_rate=args.learning_rate,
         weight_decay=args.weight_decay,
+        bfloat16=not args.float32,
+        device=args.device,
         own_share=args.own_share,
         season_from_second=args.season_from_extra,
         rollouts=tuple((float(since), int(steps)) for since, steps in pairs),

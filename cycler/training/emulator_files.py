@@ -45,9 +45,9 @@ class TrainingState:
             os.fsync(file.fileno())
         temporary.replace(path)
 
-    def restore(self, path: Path) -> None:
+    def restore(self, path: Path, device: str) -> None:
         """Go on from ``path``; BundleError if it is of another network."""
-        content = torch.load(path, weights_only=True)
+        content = torch.load(path, map_location=device, weights_only=True)
         try:
             self.network.load_state_dict(content["network"])
         except RuntimeError as error:
@@ -69,7 +69,7 @@ def load_network(lucie: Lucie, path: Path) -> None:
 def publish(out: Path, lucie: Lucie, training: Mapping[str, Any], scores: Scores | None) -> None:
     """Write emulator.safetensors, and emulator.json: architecture, arguments, training, RMSE per lead and channel."""
     temporary = out / "emulator.safetensors.tmp"
-    save_file({name: value.contiguous() for name, value in lucie.state_dict().items()}, temporary)
+    save_file({name: value.cpu().contiguous() for name, value in lucie.state_dict().items()}, temporary)
     temporary.replace(out / "emulator.safetensors")
     card = {"architecture": "lucie", "arguments": asdict(lucie.arguments), "training": dict(training)}
     if scores is not None:

@@ -30,10 +30,10 @@ class Targets:
 class Losses:
     """Relative error on the sphere, precipitation, and the zonal spectrum of the mid-latitudes."""
 
-    def __init__(self, grid: Grid, regulariser: float) -> None:
-        self.area = torch.from_numpy(grid.weights.copy()).float()[:, None]
+    def __init__(self, grid: Grid, regulariser: float, device: str = "cpu") -> None:
+        self.area = torch.from_numpy(grid.weights.copy()).float()[:, None].to(device)
         rows = (np.abs(grid.lat) >= MID_LATITUDES[0]) & (np.abs(grid.lat) <= MID_LATITUDES[1])
-        self.rows = torch.from_numpy(np.flatnonzero(rows))
+        self.rows = torch.from_numpy(np.flatnonzero(rows)).to(device)
         self.regulariser = regulariser
 
     def rollout(self, lucie: Lucie, targets: Targets, spectral: bool) -> torch.Tensor:

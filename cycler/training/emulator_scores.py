@@ -84,11 +84,11 @@ def _forecasts(
     lucie: Lucie, data: EmulatorData, starts: npt.NDArray[np.int64], steps: int
 ) -> list[npt.NDArray[np.float32]]:
     """States after each step, physical (batch, C, nlat, nlon); each start has its own date."""
-    z = lucie.standardise(torch.from_numpy(data.states[starts]))
+    z = lucie.standardise(torch.from_numpy(data.states[starts]).to(lucie.mean.device))
     results = []
     for step in range(steps):
         z, _ = lucie.step(z, lucie.forcings([data.times[i] + step * timedelta(hours=STEP_HOURS) for i in starts]))
-        results.append(lucie.physical(z).numpy())
+        results.append(lucie.physical(z).cpu().numpy())
     return results
 
 

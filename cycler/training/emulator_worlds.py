@@ -21,13 +21,18 @@ class World:
     """One dataset, standardised by its own statistics, with a LUCIE that has its statics."""
 
     def __init__(
-        self, data: EmulatorData, network: LucieArguments, longest_rollout: int, year: EmulatorData | None = None
+        self,
+        data: EmulatorData,
+        network: LucieArguments,
+        longest_rollout: int,
+        year: EmulatorData | None = None,
+        device: str = "cpu",
     ) -> None:
         self.statistics = statistics_of(data, network.insolation, year)
-        self.lucie = Lucie(data.channels, data.grid, network, self.statistics)
-        self.z = self.lucie.standardise(torch.from_numpy(data.states))
+        self.lucie = Lucie(data.channels, data.grid, network, self.statistics).to(device)
+        self.z = self.lucie.standardise(torch.from_numpy(data.states).to(device))
         mean, std = self.statistics.precipitation
-        self.water = (log_precipitation(torch.from_numpy(data.precipitation)) - mean) / std
+        self.water = ((log_precipitation(torch.from_numpy(data.precipitation)) - mean) / std).to(device)
         self.insolation = self.lucie.forcings(data.times)
         self.starts = data.starts(longest_rollout)
 
