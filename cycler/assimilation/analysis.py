@@ -122,5 +122,5 @@ def gaussian_posterior(
     term, r_f = observations.forecast, None
     if term is not None:
         r_f = term.values + term.variance.sqrt() * white(term.variance.shape) - term.apply(a)
-    weights = condition(prior, prior.covariance, prior.rest, observations, (r_o, r_f), tolerance=1e-3, limit=200)
+    weights = condition(prior, prior.covariance, prior.rest, observations, (r_o, r_f), tolerance=None)
     return prior.synthesise(a + weights.increment)

@@ -5,10 +5,12 @@ With a covariance V (a matrix over channels per degree), soundings H (errors of 
 
     [H; T] V [H; T]' + diag(I, R_f)  applied to (z_o, z_f)  =  (r_o, r_f)
 
-follows by block elimination: the forecast's block is closed per degree, and conjugate gradients run over the soundings
-alone, with V replaced by what the forecast leaves of it. No call of the network is needed.
+follows by block elimination: the forecast's block is closed per degree, and what remains is a system over the
+soundings alone, with V replaced by what the forecast leaves of it. It is factorised where exactness is asked for, and
+else solved by conjugate gradients, for all members together. No call of the network is needed.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +19,7 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
-from dacycle.cycler.assimilation.points import PointOperator
+from dacycle.cycler.assimilation.points import DENSE_LIMIT, PointOperator
 
 __all__ = ["Observations", "Weights", "condition"]
 
@@ -41,7 +43,6 @@ class Weights:
     soundings: Tensor
     forecast: Tensor | None
     increment: Tensor
-    iterations: int
 
     def cotangent(self, prior: GaussianPrior, observations: Observations) -> Tensor:
         """[H; T]' z on the grid (m, channels, nlat, nlon): the gradient of the log-likelihood in the state."""
@@ -59,13 +60,12 @@ def condition(
     rest: Tensor,
     observations: Observations,
     residual: tuple[Tensor, Tensor | None],
-    tolerance: float = 1e-2,
-    limit: int = 60,
+    tolerance: float | None = 1e-2,
 ) -> Weights:
     """Solve the joint system. ``covariance`` (L, channels, channels); ``rest`` (channels,): variance beyond it.
 
-    ``residual``: r_o (m, n) and, with a forecast, r_f (m, channels, l*l). Conjugate gradients, preconditioned by the
-    diagonal, stop when every member's residual has fallen by ``tolerance``, or after ``limit`` iterations.
+    ``residual``: r_o (m, n) and, with a forecast, r_f (m, channels, l*l). ``tolerance``: how far every member's
+    residual must fall; None: exactly, by Cholesky.
     """
     points, term = observations.points, observations.forecast
     r_o, r_f = residual
@@ -82,10 +82,7 @@ def condition(
         r_o = r_o - points.spectral_apply(_pad(first, prior.harmonics.lmax**2))
     own = 1 + rest[points.channel] * points.weights.square().sum(-1)
 
-    def system(z: Tensor) -> Tensor:
-        return own * z + points.spectral_apply(prior.per_degree(left, points.spectral_adjoint(z)))
-
-    z_o, iterations = _conjugate_gradients(system, r_o, _diagonal(prior, left, points) + own, tolerance, limit)
+    z_o = _solve(prior, left, own, points, r_o, tolerance)
     seen = points.spectral_adjoint(z_o)
     increment = prior.per_degree(covariance, seen)
     z_f = None
@@ -93,36 +90,49 @@ def condition(
         z_f = solved - torch.einsum("kcd,mdk->mck", block_at, term.apply(increment))
         pushed = _pad(term.adjoint(z_f), prior.harmonics.lmax**2)
         increment = increment + prior.per_degree(covariance, pushed)
-    return Weights(z_o, z_f, increment, iterations)
+    return Weights(z_o, z_f, increment)
 
 
-def _diagonal(prior: GaussianPrior, covariance: Tensor, points: PointOperator) -> Tensor:
-    """diag(H V H'), with the channels' area-mean variances."""
-    modes = 2 * torch.arange(covariance.shape[0], device=covariance.device) + 1
-    variance = torch.einsum("l,lcc->c", modes.float(), covariance) / (prior.grid.shape[0] * prior.grid.shape[1])
-    return variance[points.channel] * points.weights.sum(-1).square()
+def _solve(
+    prior: GaussianPrior, covariance: Tensor, own: Tensor, points: PointOperator, r: Tensor, tolerance: float | None
+) -> Tensor:
+    """(H V H' + diag(own))^-1 r for each row of ``r`` (m, n)."""
+    if len(points) > DENSE_LIMIT:
+
+        def apply(z: Tensor) -> Tensor:
+            return own * z + points.spectral_apply(prior.per_degree(covariance, points.spectral_adjoint(z)))
+
+        modes = 2 * torch.arange(len(covariance), device=own.device) + 1
+        variance = torch.einsum("l,lcc->c", modes.float(), covariance) / prior.scale**2 / (4 * math.pi)
+        diagonal = own + variance[points.channel] * points.weights.sum(-1).square()
+        return _conjugate_gradients(apply, r, diagonal, 1e-3 if tolerance is None else tolerance)
+    matrix = points.matrix(covariance)
+    matrix.diagonal().add_(own)
+    if tolerance is None:
+        return torch.cholesky_solve(r.T, torch.linalg.cholesky(matrix)).T
+    return _conjugate_gradients(lambda z: z @ matrix, r, matrix.diagonal(), tolerance)
 
 
 def _conjugate_gradients(
-    system: Callable[[Tensor], Tensor], r: Tensor, diagonal: Tensor, tolerance: float, limit: int
-) -> tuple[Tensor, int]:
-    """Solve system(z) = r for each row of ``r`` (m, n), preconditioned by ``diagonal`` (n,)."""
+    apply: Callable[[Tensor], Tensor], r: Tensor, diagonal: Tensor, tolerance: float, limit: int = 200
+) -> Tensor:
+    """Solve apply(z) = r for each row of ``r`` (m, n), preconditioned by ``diagonal`` (n,)."""
     z = torch.zeros_like(r)
     if r.shape[1] == 0:
-        return z, 0
+        return z
     start = r.norm(dim=1).clamp_min(1e-30)
     p = r / diagonal
     rho = (r * p).sum(1, keepdim=True)
-    for iteration in range(1, limit + 1):
-        q = system(p)
+    for _ in range(limit):
+        q = apply(p)
         alpha = rho / (p * q).sum(1, keepdim=True).clamp_min(1e-30)
         z, r = z + alpha * p, r - alpha * q
         if bool((r.norm(dim=1) <= tolerance * start).all()):
-            return z, iteration
+            break
         s = r / diagonal
         rho, previous = (r * s).sum(1, keepdim=True), rho
         p = s + rho / previous.clamp_min(1e-30) * p
-    return z, limit
+    return z
 
 
 def _pad(a: Tensor, length: int) -> Tensor:

@@ -8,6 +8,7 @@ divided here by the error's standard deviation, so that R is the identity.
 """
 
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -21,13 +22,20 @@ from dacycle.obs.batch import ObservationBatch
 __all__ = ["PointOperator", "point_operator"]
 
 
-class PointOperator:
-    """H for n values at distinct points. ``corners`` and ``weights`` (n, 4) act on the flattened grid.
+# Above this many values the matrix H V H' is not formed (2 GB): conjugate gradients then apply its factors.
+DENSE_LIMIT = 22_000
 
-    ``channel`` (n,) is the channel's position; ``weights`` hold interpolation, standard deviation and 1 / sigma.
+
+class PointOperator:
+    """H for n values, ordered by channel. ``corners`` and ``weights`` (n, 4) act on the flattened grid.
+
+    ``channel`` (n,) ascending, is the channel's position; ``weights`` hold interpolation, standard deviation and
+    1 / sigma.
     """
 
     def __init__(self, prior: GaussianPrior, channel: Tensor, corners: Tensor, weights: Tensor) -> None:
+        if bool((channel[1:] < channel[:-1]).any()):
+            raise ValueError("a point operator expects its values in ascending order of channel")
         self.channel, self.corners, self.weights = channel, corners, weights
         self._channels, self._points = prior.channels, prior.grid.shape[0] * prior.grid.shape[1]
         self._shape = prior.grid.shape
@@ -39,6 +47,7 @@ class PointOperator:
         _, self._place, first = _unique_rows(keys)
         self._scale = scale
         self._harmonics = prior.harmonics.at_corners(corners[first], share[first]) / prior.scale  # (places, L*L)
+        self._degree = prior.harmonics.degree
 
     def __len__(self) -> int:
         return len(self.channel)
@@ -67,6 +76,27 @@ class PointOperator:
         at_places = a @ self._harmonics.T
         return at_places[:, self.channel, self._place] * self._scale
 
+    @cached_property
+    def _per_degree(self) -> Tensor:
+        """For each degree the products of the places' harmonics, (L, places * places)."""
+        parts = torch.split(self._harmonics, torch.bincount(self._degree).tolist(), 1)
+        return torch.stack([(part @ part.T).flatten() for part in parts])
+
+    def matrix(self, covariance: Tensor) -> Tensor:
+        """H V H' (n, n) for ``covariance`` (L, channels, channels): block by block over pairs of channels."""
+        places = len(self._harmonics)
+        count = torch.bincount(self.channel, minlength=self._channels).tolist()
+        own = torch.split(self._place, count)
+        result = torch.empty(len(self), len(self), device=covariance.device)
+        rows = torch.split(result, count)
+        for c, row in enumerate(rows):
+            if count[c] == 0:
+                continue
+            blocks = (covariance[:, c].T @ self._per_degree).view(-1, places, places)
+            for d, block in enumerate(torch.split(row, count, 1)):
+                block.copy_(blocks[d][own[c]][:, own[d]])
+        return result.mul_(self._scale).mul_(self._scale[:, None])
+
 
 def _unique_rows(keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Distinct rows, for each row the number of its distinct one, and for each distinct one its first row."""
@@ -84,6 +114,8 @@ def point_operator(
     used = batch.assimilated
     used = used.select(np.isin(used.channel, names))
     position = np.array([names.index(name) for name in used.channel], dtype=np.int64)
+    order = np.argsort(position, kind="stable")
+    used, position = used.select(order), position[order]
     corners, weights = bilinear(bundle.grid, used.lat, used.lon)
     pick = position[:, None], corners
     climatology = bundle.climatology.mean(time).reshape(len(names), -1)

@@ -9,8 +9,10 @@ in the place of the skip connection). Where the network outputs zero, the prior 
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -66,7 +68,7 @@ def season_features(time: datetime) -> Tensor:
     return torch.tensor([*season_basis(time)[1:3], np.cos(day), np.sin(day)], dtype=torch.float32)
 
 
-def static_features(grid: Grid, orography: np.ndarray, land: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+def static_features(grid: Grid, orography: npt.NDArray[Any], land: npt.NDArray[Any]) -> Tensor:
     """(6, nlat, nlon): orography in units of 2000 m, land fraction, and the point's place on the unit sphere."""
     lat, lon = np.deg2rad(grid.lat)[:, None], np.deg2rad(grid.lon)[None]
     place = [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat) + 0 * lon, np.cos(lat) + 0 * lon]
@@ -88,7 +90,7 @@ def load_prior(bundle: Bundle, device: str = "cpu") -> DiffusionPrior:
     statics = static_features(bundle.grid, bundle.orography, bundle.land)
     gaussian = GaussianPrior(bundle.grid, covariance, weights.get("gaussian.rest", torch.zeros(n)))
     try:
-        prior = DiffusionPrior(gaussian, statics, **bundle.card.prior.arguments)
+        prior = DiffusionPrior(gaussian, statics, **cast("dict[str, Any]", bundle.card.prior.arguments))
         prior.load_state_dict(weights)
     except (TypeError, RuntimeError) as error:
         summary = " ".join(str(error).split())

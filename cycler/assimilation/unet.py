@@ -93,8 +93,8 @@ class UNet(nn.Module):
         self.grow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
         self.up = nn.ModuleList(Stage(width, blocks, embedding) for width in widths[:-1])
         self.head = SphereConv(widths[0], outputs * fold**2)
-        nn.init.zeros_(self.head.conv.weight)
-        nn.init.zeros_(self.head.conv.bias)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)  # an untrained network leaves the Gaussian prior as it is
 
     def forward(self, x: Tensor, conditions: Tensor) -> Tensor:
         """The first condition is the logarithm of the noise level; it is expanded in Fourier features."""
