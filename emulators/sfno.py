@@ -129,7 +129,8 @@ class DegreeFilter(nn.Module):
         matrix = torch.cat([torch.cat([real, imaginary], 2), torch.cat([-imaginary, real], 2)], 1)
         rows = modes.permute(2, 0, 3, 1, 4).reshape(degrees, m * batch, 2 * channels)
         filtered = torch.bmm(rows, matrix).view(degrees, m, batch, 2, channels).permute(1, 3, 0, 2, 4)
-        return transforms.synthesise(filtered) + self.bias.flatten()
+        x = transforms.synthesise(filtered)
+        return x + self.bias.flatten().to(x.dtype)  # without the cast, mixed precision ends here
 
 
 class FilterLayer(nn.Module):
@@ -189,7 +190,8 @@ class Sfno(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (batch, inputs, nlat, nlon) -> (batch, outputs, nlat, nlon), all standardised."""
         x = x.permute(3, 2, 0, 1).contiguous()
-        y = self.encoder(x) + self.pos_embed.permute(3, 2, 0, 1)
+        y = self.encoder(x)
+        y = y + self.pos_embed.permute(3, 2, 0, 1).to(y.dtype)
         for block in self.blocks:
             y = block(y, self.transforms)
         out: torch.Tensor = self.decoder(torch.cat([y, x], -1))
