@@ -18,7 +18,7 @@ from dacycle.cycler.cycle.records import (
     parse_time,
 )
 from dacycle.cycler.cycle.schema import connect_reader, ledger_errors
-from dacycle.cycler.cycle.states import PUBLISHED, State, Stream
+from dacycle.cycler.cycle.states import FINISHED, PUBLISHED, State, Stream
 
 __all__ = ["LEDGER_NAME", "History"]
 
@@ -88,6 +88,16 @@ class History:
             "SELECT * FROM cycles WHERE time = ? AND stream = ? AND state != 'superseded' ORDER BY version DESC LIMIT 1"
         )
         return next(map(_cycle, self._rows(sql, format_time(time), stream)), None)
+
+    def ended(self, stream: Stream, since: datetime, until: datetime) -> list[datetime]:
+        """Times whose cycle has come to an end, ascending."""
+        marks = ", ".join("?" * len(FINISHED))
+        sql = (
+            f"SELECT DISTINCT time FROM cycles WHERE stream = ? AND state IN ({marks}) AND state != 'superseded'"
+            " AND time BETWEEN ? AND ? ORDER BY time"
+        )
+        rows = self._rows(sql, stream, *sorted(FINISHED), format_time(since), format_time(until))
+        return [datetime.fromisoformat(row["time"]) for row in rows]
 
     def by_id(self, cycle: int) -> CycleRecord:
         """The cycle of that number."""

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
-from dacycle.cycler.cycle.states import FINISHED, Stream
+from dacycle.cycler.cycle.states import Stream
 
 __all__ = [
     "FIRST",
@@ -86,10 +86,14 @@ def next_due(history: History, config: Config) -> datetime | None:
 
 def _unfinished(history: History, config: Config, first: datetime, until: datetime) -> Iterator[datetime]:
     """Analysis times from the first to ``until`` whose delayed cycle has not ended, oldest first."""
-    ended = {record.time for record in history.cycles(Stream.DELAYED, since=first) if record.state in FINISHED}
+    ended = history.ended(Stream.DELAYED, since=first, until=until)
     time = first
+    if ended and ended[-1] - first == (len(ended) - 1) * config.interval:
+        time = ended[-1] + config.interval  # no gap, as nearly always: years of history cost nothing
+        ended = []
+    known = set(ended)
     while time <= until:
-        if time not in ended:
+        if time not in known:
             yield time
         time += config.interval
 

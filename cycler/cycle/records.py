@@ -25,7 +25,10 @@ def format_time(time: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """The inverse of ``format_time``."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"expected a time as 2005-08-26T00:00:00Z, got {text!r}")
+    return time.astimezone(UTC)
 
 
 @dataclass(frozen=True)

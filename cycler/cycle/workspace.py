@@ -35,10 +35,9 @@ class Kept:
         self.state, self.history, self.record = state, history, record
         self.folder = state / "work" / f"{record.time:%Y-%m-%dT%H}-{record.stream}-{record.version}"
 
-    def intact(self, stage: Stage, *names: str) -> bool:
-        """Whether the stage made these files and they are still what they were."""
-        known = self.history.artefacts(self.record.id, stage)
-        return all(name in known and self._is(known[name]) for name in names)
+    def intact(self, stage: Stage) -> bool:
+        """Whether all files that the stage made and still needs are what they were."""
+        return all(map(self._is, self.history.artefacts(self.record.id, stage).values()))
 
     def has(self, name: str) -> bool:
         """Whether an artefact of that name is there and whole."""

@@ -75,6 +75,9 @@ class _Headers:
 class _Products(StaticFiles):
     """Finished products; what begins with a dot is being written."""
 
+    async def check_config(self) -> None:
+        """The folder may come later, with the first product; until then nothing is found in it."""
+
     def get_path(self, scope: Scope) -> str:
         path = super().get_path(scope)
         if any(part.startswith(".") and part != "." for part in Path(path).parts):

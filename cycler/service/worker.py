@@ -85,7 +85,7 @@ class Worker:
         return False
 
     def _early(self) -> None:
-        """Bring the early stream to the present: at a new time, from a new base, and now and then for late soundings."""
+        """Bring the early stream to the present: for a new time, a new base, and now and then late soundings."""
         ledger, now = self.engine.ledger, self.clock()
         target = self.engine.config.floor(now)
         base = ledger.newest_published(Stream.DELAYED)
