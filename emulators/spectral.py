@@ -74,7 +74,7 @@ class Harmonics(nn.Module):
         legendre = self._inverse.pct.float().permute(2, 1, 0).contiguous()  # (row, l, m)
         m = torch.arange(self.lmax, device=corners.device)
         longitude = torch.deg2rad(torch.as_tensor(self.grid.lon, dtype=torch.float64, device=corners.device))
-        basis = legendre.new_zeros(len(corners), self.lmax**2)
+        basis: Tensor = legendre.new_zeros(len(corners), self.lmax**2)
         for corner, weight in zip(corners.T, weights.float().T, strict=True):
             at_row = legendre[corner // nlon] * weight[:, None, None]  # (n, l, m)
             angle = (longitude[corner % nlon, None] * m)[:, None]

@@ -33,20 +33,22 @@ class PointOperator:
     1 / sigma.
     """
 
-    def __init__(self, prior: GaussianPrior, channel: Tensor, corners: Tensor, weights: Tensor) -> None:
+    def __init__(
+        self, prior: GaussianPrior, channel: Tensor, corners: Tensor, interpolation: Tensor, scale: Tensor
+    ) -> None:
+        """``interpolation`` (n, 4) adds up to one; ``scale`` (n, 4): standard deviation at the corners over sigma."""
         if bool((channel[1:] < channel[:-1]).any()):
             raise ValueError("a point operator expects its values in ascending order of channel")
-        self.channel, self.corners, self.weights = channel, corners, weights
+        self.channel, self.corners, self.weights = channel, corners, interpolation * scale
         self._channels, self._points = prior.channels, prior.grid.shape[0] * prior.grid.shape[1]
         self._shape = prior.grid.shape
         # In spectral space one row of harmonics per distinct point serves all channels and levels of a sounding; the
         # standard deviation is taken as constant over the four corners there, which only the operator V sees.
-        scale = weights.sum(-1)
-        share = torch.where(scale[:, None] == 0, 0.25, weights / scale[:, None])
-        keys = torch.cat([corners.double(), share.double().mul(1e6).round()], 1)
-        _, self._place, first = _unique_rows(keys)
-        self._scale = scale
-        self._harmonics = prior.harmonics.at_corners(corners[first], share[first]) / prior.scale  # (places, L*L)
+        self._scale = self.weights.sum(-1)
+        keys = torch.cat([corners.double(), interpolation.double().mul(1e6).round()], 1)
+        self._place, first = _distinct_rows(keys)
+        at_places = prior.harmonics.at_corners(corners[first], interpolation[first])
+        self._harmonics = at_places / prior.scale  # (places, L*L)
         self._degree = prior.harmonics.degree
 
     def __len__(self) -> int:
@@ -98,12 +100,12 @@ class PointOperator:
         return result.mul_(self._scale).mul_(self._scale[:, None])
 
 
-def _unique_rows(keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distinct rows, for each row the number of its distinct one, and for each distinct one its first row."""
+def _distinct_rows(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """For each row the number of its distinct one, and for each distinct one its first row."""
     distinct, inverse = torch.unique(keys, dim=0, return_inverse=True)
     first = torch.full((len(distinct),), len(keys), device=keys.device)
     first.scatter_reduce_(0, inverse, torch.arange(len(keys), device=keys.device), "amin")
-    return distinct, inverse, first
+    return inverse, first
 
 
 def point_operator(
@@ -120,12 +122,13 @@ def point_operator(
     pick = position[:, None], corners
     climatology = bundle.climatology.mean(time).reshape(len(names), -1)
     innovation = (used.value - (climatology[pick] * weights).sum(-1)) / used.sigma
-    scaled = weights * bundle.climatology.std.reshape(len(names), -1)[pick] / used.sigma[:, None]
+    scale = bundle.climatology.std.reshape(len(names), -1)[pick] / used.sigma[:, None]
     device = prior.rest.device
     operator = PointOperator(
         prior,
         torch.as_tensor(position, device=device),
         torch.as_tensor(corners, device=device),
-        torch.as_tensor(scaled, dtype=torch.float32, device=device),
+        torch.as_tensor(weights, dtype=torch.float32, device=device),
+        torch.as_tensor(scale, dtype=torch.float32, device=device),
     )
     return operator, torch.as_tensor(innovation, dtype=torch.float32, device=device)

@@ -49,4 +49,5 @@ def estimate_forecast_error(prior: GaussianPrior, pairs: Iterable[tuple[Tensor, 
     share, rotation = torch.linalg.eigh(pooled)
     pooled = (rotation * share.clamp(*SHARE_BOUNDS)[..., None, :]) @ rotation.transpose(-1, -2)
     back = prior.eigenvectors[:degrees] * values.sqrt()[..., None, :]
-    return back @ pooled @ back.transpose(-1, -2)
+    covariance: Tensor = back @ pooled @ back.transpose(-1, -2)
+    return covariance

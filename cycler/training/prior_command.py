@@ -59,8 +59,13 @@ def run(args: argparse.Namespace) -> int:
         raise DacycleError("--data: all runs must be on one grid; coarser ones belong to --helpers")
     kept = [int(timedelta(days=args.validation_days) / (run.times[1] - run.times[0])) for run in runs]
     climatology = fit_climatology(runs, helpers, DEFAULT_CHANNELS)
-    statics = {"orography": runs[0].orography, "land": runs[0].land}
-    np.savez(args.out / "climatology.npz", coefficients=climatology.coefficients, std=climatology.std, **statics)
+    np.savez(
+        args.out / "climatology.npz",
+        coefficients=climatology.coefficients,
+        std=climatology.std,
+        orography=runs[0].orography,
+        land=runs[0].land,
+    )
     print("climatology fitted", flush=True)
     training = join(
         [

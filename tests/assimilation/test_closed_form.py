@@ -39,7 +39,8 @@ def make_points(prior: GaussianPrior, n: int = 40) -> PointOperator:
     rng = np.random.default_rng(2)
     corners, weights = bilinear(GRID, rng.uniform(-85, 85, n), rng.uniform(0, 360, n))
     channel = torch.as_tensor(np.sort(rng.integers(0, CHANNELS, n)))
-    return PointOperator(prior, channel, torch.as_tensor(corners), torch.as_tensor(3.0 * weights, dtype=torch.float32))
+    interpolation = torch.as_tensor(weights, dtype=torch.float32)
+    return PointOperator(prior, channel, torch.as_tensor(corners), interpolation, torch.full((n, 4), 3.0))
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,8 @@ def test_the_forecast_term_is_the_likelihood_of_a_calibrated_forecast() -> None:
     generator = torch.Generator().manual_seed(5)
     forecast = prior.sample(1, generator)[1] * 0.8
     term = ForecastTerm(prior, p, forecast[0])
-    empty = PointOperator(
-        prior, torch.zeros(0, dtype=torch.long), torch.zeros(0, 4, dtype=torch.long), torch.zeros(0, 4)
-    )
+    nothing, nowhere = torch.zeros(0, 4), torch.zeros(0, 4, dtype=torch.long)
+    empty = PointOperator(prior, torch.zeros(0, dtype=torch.long), nowhere, nothing, nothing)
     observations = Observations(empty, torch.zeros(0), term)
     exact = dense_posterior(prior, observations)
     blocks = p.double()[prior.harmonics.degree]
