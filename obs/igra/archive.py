@@ -211,7 +211,12 @@ def _read(spans: Sequence[Span | Problem], window: Window) -> Soundings:
         for k, station in zip(origin.tolist(), kept.reports.station.tolist(), strict=True)
         if station not in sources[k].name
     ]
-    problems = (*unreadable, *(located(problem) for problem in found.problems), *strangers)
+    dated = [
+        Problem(span.source.name, None, None, f"{span.late} soundings dated later than its name allows, left aside")
+        for span in spans
+        if isinstance(span, Span) and span.late
+    ]
+    problems = (*unreadable, *dated, *(located(problem) for problem in found.problems), *strangers)
     return replace(kept, problems=problems, inputs=tuple(inputs.values()))
 
 

@@ -40,7 +40,8 @@ class Span:
 
     ``first`` and ``last``: reference times of the file's oldest and newest sounding, NaT in a file without any;
     ``since`` and ``until``: the part has every sounding with since <= time < until; ``begin``, ``times``: byte and
-    reference time of each header in ``text``; ``line``: the number of its first line.
+    reference time of each header in ``text``; ``line``: the number of its first line; ``late``: soundings dated later
+    than a file of that name can have, which are left aside: one wrong digit must not make an archive look new.
     """
 
     source: InputFile
@@ -52,6 +53,7 @@ class Span:
     line: int
     begin: npt.NDArray[np.int64]
     times: npt.NDArray[np.datetime64]
+    late: int = 0
 
     def covers(self, since: Minute, until: Minute) -> bool:
         """Whether the soundings of since <= time < until are here, be it none."""
@@ -90,18 +92,23 @@ def read_span(content: bytes, file: DataFile, name: str, window: tuple[Minute, M
     never = np.datetime64("NaT", "m")
     if not len(times):
         return Span(source, never, never, never, never, b"", 1, begin, times)
-    first, last = times.min(), times.max()
-    everything = Span(source, first, last, first, last + np.timedelta64(1, "m"), text, 1, begin, times)
+    possible = np.ones(len(times), np.bool_)
+    if file.begins is not None:
+        possible = times < np.datetime64(f"{file.begins + 2:04d}-01-01T00:00", "m")
+    late = int((~possible).sum())
+    if late == len(times):
+        raise UnreadableZipError(f"all of its {late} soundings are dated after {(file.begins or 0) + 1}")
+    first, last = times[possible].min(), times[possible].max()
     if len(text) <= SMALL:
-        return everything
+        return Span(source, first, last, first, last + np.timedelta64(1, "m"), text, 1, begin, times, late)
     low, high = window or (last, last)
     since, until = low - REACH, high + REACH
     wanted = np.flatnonzero((times >= since) & (times < until))
     if not len(wanted):
-        return Span(source, first, last, since, until, b"", 1, begin[:0], times[:0])
+        return Span(source, first, last, since, until, b"", 1, begin[:0], times[:0], late)
     # From the first to the last of them, so that a file out of order comes whole rather than in shreds.
     start = 0 if wanted[0] == 0 else int(begin[wanted[0]])
     stop = int(begin[wanted[-1] + 1]) if wanted[-1] + 1 < len(begin) else len(text)
     kept = slice(wanted[0], wanted[-1] + 1)
     line = 1 + text.count(b"\n", 0, start)
-    return Span(source, first, last, since, until, text[start:stop], line, begin[kept] - start, times[kept])
+    return Span(source, first, last, since, until, text[start:stop], line, begin[kept] - start, times[kept], late)

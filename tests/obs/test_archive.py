@@ -210,3 +210,13 @@ def test_an_archive_of_headers_without_any_time_has_no_newest(tmp_path: Path) ->
     source = FolderSource(archive(tmp_path, {STATION: ""}))
     assert source.newest() is None
     assert len(source.fetch(NOON)) == 0
+
+
+def test_one_wrong_digit_does_not_make_an_archive_look_new(tmp_path: Path) -> None:
+    text = soundings(NOON, 2) + sounding(Level(), when="2076 01 11 12")
+    source = FolderSource(archive(tmp_path, {STATION: text}))
+    assert source.newest() == NOON + timedelta(hours=12)
+    assert ["1 soundings dated later than its name allows" in str(p) for p in source.fetch(NOON).problems] == [True]
+    only = FolderSource(archive(tmp_path / "only", {STATION: sounding(Level(), when="2076 01 11 12")}))
+    assert only.newest() is None
+    assert "dated after 2017" in str(only.fetch(NOON).problems[0])
