@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -73,11 +74,17 @@ class Ensemble:
         """
         if kind == "members":
             return self.states
-        mean = self.states.mean(0, keepdims=True, dtype=np.float64)
-        if kind == "mean":
-            return np.asarray(mean, dtype=np.float32)
-        variance = ((self.states - mean) ** 2).sum(0, keepdims=True) / (self.members - 1)
-        return np.asarray(np.sqrt(variance), dtype=np.float32)
+        return self._moments[0 if kind == "mean" else 1]
+
+    @cached_property
+    def _moments(self) -> tuple[FloatArray, FloatArray]:
+        """Mean and spread, each (1, channels, nlat, nlon); in double precision, one channel in memory at a time."""
+        mean, spread = np.zeros((2, 1, *self.states.shape[1:]), np.float32)
+        for index in range(len(self.channels)):
+            values = self.states[:, index].astype(np.float64)
+            mean[0, index] = values.mean(0)
+            spread[0, index] = values.std(0, ddof=1) if self.members > 1 else 0.0
+        return mean, spread
 
     def clipped(self) -> "tuple[Ensemble, dict[str, int]]":
         """Itself within the physical limits, and how many values of each channel had to be raised to them."""

@@ -76,7 +76,7 @@ def publish(folder: Path, request: ProductRequest, keep_superseded: bool = True)
     Products that are already there move to ``superseded/<revision>/`` or, without ``keep_superseded``, go; products
     that come out the same stay untouched. ProductError leaves ``folder`` as it was.
     """
-    staging = recover(folder)
+    staging = recover(folder, keep_superseded)
     try:
         staging.mkdir(parents=True)
         artefacts, clipped = _write(staging, request)
