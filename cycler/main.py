@@ -171,3 +171,7 @@ def _config(args: argparse.Namespace) -> None:
     from dacycle.cycler.config_text import default_toml, schema_json
 
     print(schema_json() if args.what == "schema" else default_toml())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

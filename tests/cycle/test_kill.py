@@ -1,0 +1,75 @@
+"""kill -9 anywhere, then a restart: the same products, the same ledger, nothing twice and nothing left lying about."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cycle.small_world import START, config, hours, soundings, toml
+
+from dacycle.cycler.config import Config
+from dacycle.cycler.cycle.history import History
+from dacycle.cycler.cycle.states import State, Stream
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return soundings(tmp_path / "archive", [hours(0), hours(12)])
+
+
+def test_kill_at_every_point_of_a_cycle(tmp_path: Path, source: Path, tiny_bundle_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.cycle.killing", str(tiny_bundle_path), str(source), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    undisturbed = told.pop("undisturbed")
+    assert undisturbed["leftovers"] == []
+    assert len(undisturbed["products"]) == 6
+    points = {name.split(" ", 1)[1] for name in told}
+    for stage in ("ingest", "forecast", "assimilate", "reinitialise", "publish"):
+        assert {f"stage_begin {stage}", f"stage_end {stage}"} <= points
+    between = {name for name in points if name.startswith("renamed")}
+    assert {"renamed  initial.npy", "renamed publish 12", "renamed  chunk-001-002.npy"} <= between
+    assert len(points) >= 25
+    for name, outcome in told.items():
+        assert outcome == undisturbed, name
+
+
+@pytest.fixture
+def command(tmp_path: Path, source: Path, tiny_bundle_path: Path) -> tuple[list[str], Config]:
+    chosen = config(tmp_path, source, tiny_bundle_path)
+    file = toml(tmp_path / "dacycle.toml", chosen)
+    program = [sys.executable, "-m", "dacycle.cycler.main", "cycle", f"{START:%Y-%m-%dT%H}", "--config", str(file)]
+    return program, chosen
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_signal_in_mid_assimilation_and_the_same_command_again(command: tuple[list[str], Config], number: int) -> None:
+    program, chosen = command
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=ROOT) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.strip().endswith("assimilate 2/4"):
+                process.send_signal(number)
+                break
+        rest = process.stderr.read()
+    with History.read(chosen.paths.state) as history:
+        record = history.cycle(START, Stream.DELAYED)
+        assert record is not None
+        if number == signal.SIGKILL:
+            assert process.returncode == -signal.SIGKILL
+            assert record.state == State.ASSIMILATING
+        else:
+            assert process.returncode == 1
+            assert rest.splitlines()[-1] == "dacycle: stopped; the same command continues where it stopped"
+            assert record.state == State.PENDING
+    again = subprocess.run(program, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "ingest" not in again.stderr
+    assert "2021-03-01T00 delayed: published" in again.stdout
