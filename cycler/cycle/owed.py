@@ -51,7 +51,7 @@ def stale_delayed(history: History, config: Config, first: datetime, now: dateti
     late = now - timedelta(days=config.cycle.catch_up_limit_days, hours=config.cycle.cutoff_hours)
     # A cycle is not stale while the rules still allow it to wait for its soundings.
     waited = now - timedelta(hours=config.cycle.cutoff_max_hours) - config.interval
-    return [time for time in _unfinished(history, config, first, min(late, waited)) if time != first]
+    return [time for time in _unfinished(history, config, first, min(late, waited)) if first < time < late]
 
 
 def owed_delayed(
