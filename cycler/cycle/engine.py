@@ -16,12 +16,12 @@ from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 
-from dacycle.cycler.bundle import Bundle, open_bundle
+from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.ingest import Gathered, NoSoundings, gather, ingest
 from dacycle.cycler.cycle.ledger import Ledger
 from dacycle.cycler.cycle.lock import exclusive
-from dacycle.cycler.cycle.models import Models, threads
+from dacycle.cycler.cycle.models import Models, configured_bundle, threads
 from dacycle.cycler.cycle.owed import SOURCE_NEWEST, SOURCE_SEEN
 from dacycle.cycler.cycle.progress import Observer, Progress, Stopped, unobserved
 from dacycle.cycler.cycle.records import CycleRecord, format_time
@@ -81,7 +81,7 @@ class Engine:
             return record
         base = self.usable(self.ledger.cycle(time - self.config.interval, Stream.DELAYED))
         gathering = partial(Gathered.nothing if blind else partial(self._gather, without_source), time)
-        return self.perform(record, base, gathering, now)
+        return self.perform(record, base, gathering, now, blind)
 
     def usable(self, record: CycleRecord | None) -> CycleRecord | None:
         """The cycle, if another can start from it: it is published, and its initial states are still kept.
@@ -102,7 +102,12 @@ class Engine:
         return record
 
     def perform(
-        self, record: CycleRecord, base: CycleRecord | None, gathering: Callable[[], Gathered], now: datetime
+        self,
+        record: CycleRecord,
+        base: CycleRecord | None,
+        gathering: Callable[[], Gathered],
+        now: datetime,
+        blind: bool = False,
     ) -> CycleRecord:
         """All stages of a cycle that are not done yet."""
         began = monotonic.monotonic()
@@ -110,7 +115,7 @@ class Engine:
         def present() -> datetime:
             return now + timedelta(seconds=int(monotonic.monotonic() - began))
 
-        if self.ledger.begin_attempt(record.id, self.settings(base)):
+        if self.ledger.begin_attempt(record.id, self.settings(base, blind)):
             self._workspace(record).remove()
         self.ledger.start_from(record.id, "none" if base is None else "forecast", base.id if base else None)
         record = self.ledger.by_id(record.id)
@@ -145,7 +150,7 @@ class Engine:
         from dacycle.cycler.cycle.publish import publish
         from dacycle.cycler.cycle.reinitialise import reinitialise
 
-        fresh = self._stage(task, Stage.INGEST, lambda task: ingest(task, gathering()), present)
+        fresh = self._stage(task, Stage.INGEST, lambda task: ingest(task, gathering(), present()), present)
         fresh = self._stage(task, Stage.FORECAST, forecast, present, fresh)
         fresh = self._stage(task, Stage.ASSIMILATE, assimilate, present, fresh)
         fresh = self._stage(task, Stage.REINITIALISE, reinitialise, present, fresh)
@@ -201,10 +206,10 @@ class Engine:
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
-    def settings(self, base: CycleRecord | None) -> str:
+    def settings(self, base: CycleRecord | None, blind: bool = False) -> str:
         """Digest of all that decides a cycle's bytes besides its soundings."""
         initial = self._workspace(base).sha256(INITIAL) if base else ""
-        return hashlib.sha256(f"{self.digest} {initial}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.digest} {initial} {blind}".encode()).hexdigest()
 
     def _gather(self, without_source: bool, time: datetime) -> Gathered:
         try:
@@ -258,7 +263,7 @@ class Engine:
 def open_engine(config: Config, now: datetime, observer: Observer = unobserved) -> Iterator[Engine]:
     """An engine on the configuration's state directory, which is locked meanwhile, and recovered."""
     with exclusive(config.paths.state):
-        bundle = open_bundle(config.bundle.path)
+        bundle = configured_bundle(config)
         source = open_source(config.source.kind, config.source.location, config.paths.state / "mirror")
         with Ledger.open(config.paths.state) as ledger:
             engine = Engine(config, ledger, bundle, source, Models(config, bundle), observer)

@@ -98,15 +98,19 @@ def _screened(batch: ObservationBatch, bundle: Bundle) -> ObservationBatch:
     return below_ground(batch, (pressure[corners] * weights).sum(-1))
 
 
-def ingest(task: Task, gathered: Gathered) -> None:
+def ingest(task: Task, gathered: Gathered, now: datetime) -> None:
     """Keep what was gathered; NoSoundings where the cycle has neither a usable value nor a background."""
     batch = gathered.batch
+    unread = ""
+    if gathered.problems:
+        unread = f"; {len(gathered.problems)} problems, the first: {gathered.problems[0]}"
+        task.ledger.tell(f"{task.record.label}{unread}", now, "warning", task.record.id)
     usable = int((batch.quality == Quality.ASSIMILATED).sum())
     if task.base is None and usable == 0:
         where = task.config.source.location
         if gathered.received == 0:
-            raise NoSoundings(f"no soundings within 3 hours of {task.record.time:%Y-%m-%dT%H} UTC in {where}")
-        raise NoSoundings(f"{gathered.received} soundings, but not one usable value, in {where}")
+            raise NoSoundings(f"no soundings within 3 hours of {task.record.time:%Y-%m-%dT%H} UTC in {where}{unread}")
+        raise NoSoundings(f"{gathered.received} soundings, but not one usable value, in {where}{unread}")
     task.ledger.set_inputs(task.record.id, gathered.digest)
     rejected = count(batch, gathered.received)
     # Nothing is used before the check against the background; what failed already is known.

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from dacycle.cycler.bundle import Bundle, open_bundle
+from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
+from dacycle.cycler.cycle.models import configured_bundle
 from dacycle.cycler.cycle.records import CycleRecord
 from dacycle.cycler.cycle.report import finite
 from dacycle.cycler.cycle.scores import Pairs, Scores, score
@@ -51,7 +52,7 @@ def verify_json(
     withheld = _scores(_at_stations(history, config, records))
     against = None
     if truth is not None:
-        bundle = open_bundle(config.bundle.path)
+        bundle = configured_bundle(config)
         against = _scores(_against_truth(history, config, bundle, records, truth))
     ranked = withheld or against
     return {

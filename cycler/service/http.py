@@ -4,6 +4,7 @@ Every request reads the ledger through a connection of its own that cannot write
 """
 
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -166,7 +167,8 @@ def listen(config: Config) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, reuse_port=False)
     except OSError as error:
-        told = error.strerror or error
+        code = error.errno or 0
+        told = os.strerror(code) if code > 0 else str(error)
         raise StateError(f"cannot listen on {host}:{port}: {told}; set [service] host and port") from error
 
 

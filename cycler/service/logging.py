@@ -48,7 +48,9 @@ def configure(log: Log, stream: TextIO | None = None) -> None:
     if log.format == "json":
         rendering = [structlog.processors.format_exc_info, finite_numbers, structlog.processors.JSONRenderer()]
     else:
-        rendering = [structlog.dev.ConsoleRenderer(colors=out.isatty())]
+        rendering = [
+            structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler = logging.StreamHandler(out)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[strip, *rendering]))

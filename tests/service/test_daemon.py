@@ -1,0 +1,180 @@
+"""The daemon as a process: real signals, real HTTP on loopback, a second daemon on the same state."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.cycle.small_world import START, config, hours, soundings, toml
+
+from dacycle.cycler.config import Config
+from dacycle.cycler.cycle.history import History
+from dacycle.cycler.cycle.states import State, Stream
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+NOW = hours(30)
+
+
+@pytest.fixture
+def chosen(tmp_path: Path, tiny_bundle_path: Path) -> Config:
+    source = soundings(tmp_path / "archive", [hours(0), hours(12)])
+    cycle = {"first": START, "cutoff_hours": 12, "cutoff_max_hours": 240}
+    return config(tmp_path, source, tiny_bundle_path, cycle=cycle, log={"level": "debug"})
+
+
+class Running:
+    """A daemon whose log lines are read one by one."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.log: list[dict[str, Any]] = []
+
+    def until(self, event: str, **fields: Any) -> dict[str, Any]:
+        """Read on to the next such event; fails with what there was when the log ends first."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            told = json.loads(line)
+            self.log.append(told)
+            if told["event"] == event and fields.items() <= told.items():
+                return told
+        pytest.fail(f"no {event} {fields}; log: {self.log}; {self.process.stderr and self.process.stderr.read()}")
+
+    def end(self) -> int:
+        """The rest of the log, then the exit code."""
+        assert self.process.stdout is not None
+        self.log += [json.loads(line) for line in self.process.stdout]
+        return self.process.wait()
+
+    def events(self) -> list[str]:
+        return [told["event"] for told in self.log]
+
+
+def command(path: Path, now: datetime) -> list[str]:
+    return [sys.executable, "-m", "tests.service.running", str(path), now.isoformat()]
+
+
+@contextmanager
+def running(chosen: Config, now: datetime = NOW) -> Iterator[Running]:
+    path = toml(chosen.paths.state.parent / "dacycle.toml", chosen)
+    arguments = command(path, now)
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=ROOT
+    ) as process:
+        try:
+            yield Running(process)
+        finally:
+            process.kill()
+
+
+def states(chosen: Config) -> list[tuple[datetime, str, State]]:
+    with History.read(chosen.paths.state) as history:
+        return [(r.time, str(r.stream), r.state) for r in history.cycles()]
+
+
+DONE = [
+    (hours(0), "delayed", State.PUBLISHED),
+    (hours(12), "delayed", State.PUBLISHED),
+    (hours(24), "early", State.PUBLISHED_FREE_FORECAST),
+]
+
+
+def test_daemon_does_what_is_owed_serves_it_and_ends_on_sigterm(chosen: Config) -> None:
+    with running(chosen) as daemon:
+        url = daemon.until("started")["url"]
+        assert httpx.get(f"{url}healthz").text == "ok\n"
+        daemon.until("cycle_end", cycle="2021-03-02T00", stream="early")
+        assert httpx.get(f"{url}readyz").status_code == 200
+        assert 'dacycle_cycles_total{outcome="published"} 2.0' in httpx.get(f"{url}metrics").text
+        told = httpx.get(f"{url}api/v1/cycles").json()
+        assert [c["state"] for c in told["cycles"]] == ["published", "published", "published_free_forecast"]
+        assert told["next_due"] == "2021-03-02T12:00:00Z"
+        assert "2021-03-01 12" in httpx.get(url).text
+        product = httpx.get(f"{url}products/2021/03/01/00/analysis.nc")
+        assert product.content == (chosen.paths.state / "products/2021/03/01/00/analysis.nc").read_bytes()
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.end() == 0
+    assert daemon.events()[-1] == "stopped"
+    assert states(chosen) == DONE
+
+
+def test_sigterm_in_mid_assimilation_and_the_next_daemon_goes_on(chosen: Config) -> None:
+    with running(chosen) as daemon:
+        daemon.until("chunk", stage="assimilate", cycle="2021-03-01T12", done=2)
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.end() == 0
+        assert "abandoned" not in daemon.events()
+    found = states(chosen)
+    assert found[0] == DONE[0]
+    if found[1] == DONE[1]:
+        pytest.skip("the signal came after the last chunk")
+    assert found[1] == (hours(12), "delayed", State.PENDING)
+    with running(chosen) as daemon:
+        daemon.until("stage_begin", cycle="2021-03-01T12", stage="assimilate")
+        assert ("stage_begin", "ingest") not in [(t["event"], t.get("stage")) for t in daemon.log]
+        daemon.until("cycle_end", cycle="2021-03-02T00", stream="early")
+        daemon.process.send_signal(signal.SIGINT)
+        assert daemon.end() == 0
+    assert states(chosen) == DONE
+
+
+def test_second_daemon_gets_one_clear_line(chosen: Config) -> None:
+    with running(chosen) as daemon:
+        daemon.until("started")
+        path = chosen.paths.state.parent / "dacycle.toml"
+        second = subprocess.run(
+            command(path, NOW), capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False
+        )
+        assert second.returncode == 1
+        assert second.stdout == ""
+        assert second.stderr.count("\n") == 1
+        assert f"is in use by another dacycle (process {daemon.process.pid})" in second.stderr
+
+
+def test_taken_port_gets_one_clear_line(chosen: Config, tmp_path: Path) -> None:
+    with running(chosen) as daemon:
+        port = int(daemon.until("started")["url"].rsplit(":", 1)[1].strip("/"))
+        other = chosen.model_copy(
+            update={
+                "paths": chosen.paths.model_copy(update={"state": tmp_path / "other"}),
+                "service": chosen.service.model_copy(update={"port": port}),
+            }
+        )
+        path = toml(tmp_path / "other.toml", other)
+        second = subprocess.run(
+            command(path, NOW), capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False
+        )
+        assert second.returncode == 1
+        assert second.stderr.splitlines() == [
+            f"dacycle: cannot listen on 127.0.0.1:{port}: Address already in use; set [service] host and port"
+        ]
+
+
+def test_sighup_takes_a_good_configuration_and_refuses_a_bad_one(chosen: Config) -> None:
+    path = chosen.paths.state.parent / "dacycle.toml"
+    with running(chosen) as daemon:
+        daemon.until("cycle_end", cycle="2021-03-02T00", stream="early")
+        good = path.read_text()
+        path.write_text("[cycle]\nintervall_hours = 6\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        refused = daemon.until("configuration_refused")
+        assert "did you mean cycle.interval_hours?" in refused["reason"]
+        path.write_text(good.replace("members = 4", "members = 2"))
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.until("configuration_reread")
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.end() == 0
+    with History.read(chosen.paths.state) as history:
+        texts = [event.text for event in history.events()]
+    assert any(text.startswith("the configuration stays as it was") for text in texts)
+    assert "the configuration was read anew" in texts
+    with History.read(chosen.paths.state) as history:
+        assert history.newest_published(Stream.DELAYED) is not None

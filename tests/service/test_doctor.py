@@ -1,0 +1,77 @@
+"""The doctor finds what is wrong and says how to mend it."""
+
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.cycle.small_world import config, hours, soundings, toml
+
+from dacycle.cycler.config import Config
+from dacycle.cycler.cycle.ledger import Ledger
+from dacycle.cycler.cycle.lock import exclusive
+from dacycle.cycler.cycle.states import Stream
+from dacycle.cycler.service.doctor import Finding, doctor, examine
+
+NOW = hours(24 * 365 * 5)
+
+
+@pytest.fixture
+def chosen(tmp_path: Path, tiny_bundle_path: Path) -> Config:
+    return config(tmp_path, soundings(tmp_path / "archive", [hours(0)], 3), tiny_bundle_path)
+
+
+def findings(path: Path) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in examine(path, NOW)}
+
+
+def test_all_is_right(tmp_path: Path, chosen: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor(toml(tmp_path / "c.toml", chosen), NOW) == 0
+    told = capsys.readouterr().out
+    assert "FAIL" not in told
+    for subject in ("config", "bundle", "networks", "source", "state", "disk", "clock"):
+        assert f"ok    {subject}" in told
+    assert "tiny 1 (Apache-2.0)" in told
+    assert "analysis 16x32, emulator 8x16, 17 channels" in told
+    assert "newest sounding 2021-03-01 00 UTC" in told
+
+
+def test_running_daemon_is_no_fault(tmp_path: Path, chosen: Config) -> None:
+    path = toml(tmp_path / "c.toml", chosen)
+    with exclusive(chosen.paths.state):
+        state = findings(path)["state"]
+    assert state.right
+    assert "in use by a running dacycle" in state.text
+
+
+def test_broken_things_are_named(tmp_path: Path, chosen: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(chosen.source.location)
+    broken = chosen.model_copy(update={"bundle": chosen.bundle.model_copy(update={"path": str(tmp_path / "none")})})
+    path = toml(tmp_path / "c.toml", broken)
+    found = findings(path)
+    assert not found["bundle"].right
+    assert "missing: bundle.toml" in found["bundle"].text
+    assert not found["source"].right
+    assert "set [source] location" in found["source"].text
+    assert found["state"].right
+    assert doctor(path, NOW) == 1
+    assert "something is wrong" in capsys.readouterr().err
+
+
+def test_unreadable_configuration_ends_the_examination(tmp_path: Path) -> None:
+    found = findings(tmp_path / "absent.toml")
+    assert set(found) == {"config"}
+    assert not found["config"].right
+
+
+def test_clock_behind_the_ledger_is_noticed(tmp_path: Path, chosen: Config) -> None:
+    with Ledger.open(chosen.paths.state) as ledger:
+        ledger.add_cycle(hours(0), Stream.DELAYED, NOW + timedelta(hours=2))
+    clock = findings(toml(tmp_path / "c.toml", chosen))["clock"]
+    assert not clock.right
+    assert "set the clock" in clock.text
+
+
+def test_clock_that_cannot_be_is_noticed(tmp_path: Path, chosen: Config) -> None:
+    path = toml(tmp_path / "c.toml", chosen)
+    assert [f.right for f in examine(path, hours(-24 * 365 * 20)) if f.subject == "clock"] == [False]

@@ -1,0 +1,83 @@
+"""Log lines that are always JSON, and datagrams to a real socket."""
+
+import io
+import json
+import logging
+import math
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import structlog
+
+from dacycle.cycler.config import Log
+from dacycle.cycler.service.logging import configure
+from dacycle.cycler.service.notify import notify, watchdog_seconds
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return [json.loads(line, parse_constant=refuse) for line in stream.getvalue().splitlines()]
+
+
+def test_nan_becomes_null_and_tracebacks_stay_on_one_line() -> None:
+    stream = io.StringIO()
+    configure(Log(), stream)
+    log = structlog.get_logger("test")
+    log.info("numbers", a=math.nan, b=[math.inf, 1.5], c={"d": -math.inf})
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        log.exception("trouble")
+    first, second = lines(stream)
+    assert (first["event"], first["a"], first["b"], first["c"]) == ("numbers", None, [None, 1.5], {"d": None})
+    assert first["level"] == "info"
+    assert str(first["timestamp"]).endswith("Z")
+    assert "ValueError: broken" in str(second["exception"])
+
+
+def test_libraries_take_the_same_way_but_only_when_something_is_wrong() -> None:
+    stream = io.StringIO()
+    configure(Log(level="debug"), stream)
+    logging.getLogger("uvicorn.error").info("chatter")
+    logging.getLogger("apscheduler.scheduler").warning("missed by %s", "an hour")
+    [told] = lines(stream)
+    assert (told["event"], told["logger"], told["level"]) == ("missed by an hour", "apscheduler.scheduler", "warning")
+
+
+def test_console_is_for_people() -> None:
+    stream = io.StringIO()
+    configure(Log(format="console", level="warning"), stream)
+    structlog.get_logger("test").info("silent")
+    structlog.get_logger("test").warning("loud", cycle="2021-03-01T00")
+    assert "silent" not in stream.getvalue()
+    assert "loud" in stream.getvalue()
+    assert "cycle=2021-03-01T00" in stream.getvalue()
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_systemd_hears_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abstract: bool) -> None:
+    name = f"@dacycle-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind("\0" + name[1:] if abstract else name)
+        monkeypatch.setenv("NOTIFY_SOCKET", name)
+        assert notify("READY=1", "STATUS=listening")
+        assert listening.recv(1000) == b"READY=1\nSTATUS=listening"
+
+
+def test_without_systemd_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert not notify("READY=1")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    assert not notify("READY=1")
+
+
+def test_watchdog_is_read_for_this_process_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+    assert watchdog_seconds() == 30.0
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid() + 1))
+    assert watchdog_seconds() is None
