@@ -1,7 +1,8 @@
 """Which cycles are owed: decided from the ledger, the source and ``now``; the scheduler only asks.
 
 A delayed cycle is due at its cut-off, or when the source covers its time, whichever is later, but not after the last
-cut-off. What has been due for longer than the catch-up limit expires, except the first cycle of all.
+cut-off. What has been due for longer than the catch-up limit expires, except the first cycle of all. Beyond that limit
+after the newest sounding nothing is owed: so old a forecast says nothing, and an archive of the past has an end.
 """
 
 from collections.abc import Iterator
@@ -46,19 +47,28 @@ def due_time(config: Config, time: datetime) -> datetime:
     return time + timedelta(hours=config.cycle.cutoff_hours)
 
 
-def stale_delayed(history: History, config: Config, first: datetime, now: datetime) -> list[datetime]:
+def horizon(config: Config, first: datetime, newest: datetime | None) -> datetime:
+    """How far the delayed stream goes without further soundings."""
+    known = first if newest is None else max(first, newest)
+    return known + timedelta(days=config.cycle.catch_up_limit_days)
+
+
+def stale_delayed(
+    history: History, config: Config, first: datetime, newest: datetime | None, now: datetime
+) -> list[datetime]:
     """Unfinished delayed times that are too old to be caught up with, oldest first; never the first of all."""
     late = now - timedelta(days=config.cycle.catch_up_limit_days, hours=config.cycle.cutoff_hours)
     # A cycle is not stale while the rules still allow it to wait for its soundings.
     waited = now - timedelta(hours=config.cycle.cutoff_max_hours) - config.interval
-    return [time for time in _unfinished(history, config, first, min(late, waited)) if first < time < late]
+    until = min(late, waited, horizon(config, first, newest))
+    return [time for time in _unfinished(history, config, first, until) if first < time < late]
 
 
 def owed_delayed(
     history: History, config: Config, first: datetime, newest: datetime | None, now: datetime
 ) -> Owed | None:
     """The oldest delayed cycle, if it may run now; later ones wait for it, for they start from it."""
-    oldest = next(_unfinished(history, config, first, now), None)
+    oldest = next(_unfinished(history, config, first, min(now, horizon(config, first, newest))), None)
     if oldest is None:
         return None
     record = history.cycle(oldest, Stream.DELAYED)

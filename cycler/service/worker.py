@@ -41,7 +41,7 @@ class Worker:
         if ledger.note(FIRST) is None:
             ledger.set_note(FIRST, format_time(first))
         reason = f"due for more than {config.cycle.catch_up_limit_days:g} days"
-        ledger.expire(stale_delayed(ledger, config, first, self.clock()), self.clock(), reason)
+        ledger.expire(stale_delayed(ledger, config, first, newest, self.clock()), self.clock(), reason)
         while (owed := owed_delayed(ledger, config, first, newest, self.clock())) is not None:
             if not self._delayed(owed):
                 break

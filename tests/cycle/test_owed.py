@@ -69,24 +69,35 @@ def test_first_time_is_configured_or_remembered_or_the_newest(ledger: Ledger) ->
 
 def test_what_was_due_too_long_expires_but_not_the_first(ledger: Ledger) -> None:
     now = hours(24 * 20)
-    stale = stale_delayed(ledger, CONFIG, START, now)
+    stale = stale_delayed(ledger, CONFIG, START, now, now)
     assert stale[0] == hours(12)
     assert now - stale[-1] == timedelta(days=13, hours=12)
     assert stale == sorted(stale)
     publish(ledger, hours(12))
-    assert hours(12) not in stale_delayed(ledger, CONFIG, START, now)
+    assert hours(12) not in stale_delayed(ledger, CONFIG, START, now, now)
 
 
 def test_outage_of_ten_days_loses_nothing_with_the_default_limit(ledger: Ledger) -> None:
     publish(ledger, START)
-    assert stale_delayed(ledger, CONFIG, START, hours(12 + 72 + 240)) == []
+    assert stale_delayed(ledger, CONFIG, START, hours(12), hours(12 + 72 + 240)) == []
 
 
 def test_a_cycle_that_may_still_wait_for_soundings_is_not_stale(ledger: Ledger) -> None:
     eager = Config.model_validate({"cycle": {"first": START, "catch_up_limit_days": 1}})
     publish(ledger, START)
-    assert stale_delayed(ledger, eager, START, hours(12 + 240)) == []
-    assert stale_delayed(ledger, eager, START, hours(12 + 240 + 12)) == [hours(12)]
+    assert stale_delayed(ledger, eager, START, hours(12), hours(12 + 240)) == []
+    assert stale_delayed(ledger, eager, START, hours(12), hours(12 + 240 + 12)) == [hours(12)]
+
+
+def test_an_archive_of_the_past_has_an_end(ledger: Ledger) -> None:
+    short = Config.model_validate({"cycle": {"first": START, "catch_up_limit_days": 1}})
+    publish(ledger, START)
+    years_later = hours(24 * 365 * 20)
+    assert stale_delayed(ledger, short, START, START, years_later) == [hours(12), hours(24)]
+    ledger.expire([hours(12), hours(24)], years_later, "too old")
+    assert stale_delayed(ledger, short, START, START, years_later) == []
+    assert owed_delayed(ledger, short, START, START, years_later) is None
+    assert owed_delayed(ledger, short, START, hours(36), hours(36 + 80)) == Owed(hours(36), last_call=False)
 
 
 def test_next_due_and_lag(ledger: Ledger) -> None:
