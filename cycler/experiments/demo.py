@@ -1,6 +1,7 @@
 """``dacycle demo``: the real cycle on the soundings that ship, and the table of methods against the simulated truth."""
 
 import argparse
+import sys
 import time as clock
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Cycle, compare, show the table; returns the exit code."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     truth = open_truth(TRUTH)
     times = list(truth.times)
     if not 2 <= args.cycles <= len(times):

@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truth", type=Path, required=True, help="nature run for the forecast-error statistics")
     parser.add_argument("--days", type=float, default=12.0, help="how many of its last days are cycled over")
     parser.add_argument("--members", type=int, default=6)
+    parser.add_argument("--sites", type=int, default=500, help="of the simulated network")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     parser.add_argument("--name", required=True)
@@ -76,13 +77,17 @@ def run(args: argparse.Namespace) -> int:
         write_bundle(args.out, card, statics, prior, emulator, truth.grid)
         bundle = open_bundle(str(args.out))
         if number < args.rounds:
-            found = calibrate(bundle, truth, args.days, args.members, lambda text: print(text, flush=True))
+            found = calibrate(bundle, truth, args.days, args.members, _say, args.sites)
             error, share = found.covariance, round(found.share, 4)
             print(f"round {number + 1}: forecasts leave {share} of the climatological variance unknown", flush=True)
             scores = {"forecast_error_share": share, "forecast_error_days": args.days}
             card = card.model_copy(update={"scores": scores})
     print(f"bundle {args.out}: {sum(f.stat().st_size for f in args.out.iterdir()) / 1e6:.1f} MB")
     return 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ __all__ = ["Calibration", "calibrate"]
 
 STEPS = 8  # denoiser calls per member while statistics are gathered
 SPIN_UP = 4  # cycles left out of them
-SITES, NETWORK_SEED = 500, 99
+NETWORK_SEED = 99
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,18 @@ class Calibration:
 
 
 def calibrate(
-    bundle: Bundle, nature: NatureFile, days: float, members: int, progress: Callable[[str], None]
+    bundle: Bundle,
+    nature: NatureFile,
+    days: float,
+    members: int,
+    progress: Callable[[str], None],
+    sites: int = 500,
 ) -> Calibration:
     """Cycle 12-hourly over the last ``days`` of ``nature`` with simulated soundings; compare forecasts with truth."""
     since = nature.times[-1] - timedelta(days=days)
     index = {time: k for k, time in enumerate(nature.times) if time >= since and time.hour in (0, 12)}
     with tempfile.TemporaryDirectory() as folder:
-        write_network(nature.path, Path(folder) / "archive", SITES, NETWORK_SEED, list(index))
+        write_network(nature.path, Path(folder) / "archive", sites, NETWORK_SEED, list(index))
         source = open_source("igra", f"{folder}/archive", Path(folder) / "mirror")
         batches = [gather(source, bundle, time).batch for time in index]
 

@@ -114,7 +114,7 @@ def test_the_comparison_scores_every_column_at_every_time_after_the_first(tiny_b
     assert len(told) == 8
     climatology = rmse(tiny_bundle.grid, tiny_bundle.climatology.mean(TIMES[1]), truth)
     np.testing.assert_allclose(columns[CLIMATOLOGY][0], climatology)
-    # The truth stands still and the emulator with it: the free run keeps the first analysis's error, but for truncation.
+    # The truth stands still and the emulator with it: the free run keeps the first analysis's error, truncated.
     np.testing.assert_allclose(columns[FREE_RUN][0], columns[FREE_RUN][1], rtol=1e-4)
     kept = rmse(tiny_bundle.grid, lift(tiny_bundle, coarsen(tiny_bundle, first).mean(0), TIMES[1]), truth)
     np.testing.assert_allclose(columns[FREE_RUN][0], kept, rtol=1e-4)

@@ -1,0 +1,93 @@
+"""From nature runs to a bundle that `dacycle doctor` accepts, by the documented commands, on a small grid."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import torch
+
+from dacycle.cycler.bundle import open_bundle
+from dacycle.cycler.main import main
+from dacycle.cycler.training.calibrate import calibrate
+from dacycle.cycler.training.climatology import open_nature
+from tests.nature import write_nature
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run for training and a longer one on a coarser grid."""
+    folder = tmp_path_factory.mktemp("runs")
+    write_nature(folder / "fine.nc", (32, 64), datetime(2001, 1, 1, tzinfo=UTC), 24, 1)
+    write_nature(folder / "coarse.nc", (16, 32), datetime(2000, 1, 1, tzinfo=UTC), 400, 2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(runs: Path) -> Path:
+    """The bundle that the commands make of them."""
+    torch.set_num_threads(1)
+    fine, coarse, out = str(runs / "fine.nc"), str(runs / "coarse.nc"), runs / "out"
+    prior = "--degrees 16 --fold 4 --widths 16 16 --blocks 1 --seconds 5 --validation-days 3 --threads 1".split()
+    assert main(["train", "prior", "--data", fine, "--helpers", coarse, "--out", str(out / "prior"), *prior]) == 0
+    network = "--grid 16 32 --embed 8 --layers 1 --steps 20 --batch 4 --validation-days 3 --threads 1".split()
+    assert main(["train", "emulator", "--data", fine, "--out", str(out / "emulator"), *network]) == 0
+    parts = ["--prior", str(out / "prior"), "--emulator", str(out / "emulator"), "--truth", fine]
+    settings = "--days 4 --members 2 --rounds 1 --sites 60 --name small --emulator-grid 16 32 --threads 1".split()
+    assert main(["bundle", *parts, *settings, "--out", str(out / "bundle")]) == 0
+    return out / "bundle"
+
+
+def test_the_commands_make_a_bundle_with_a_card_that_says_what_it_is(bundle: Path) -> None:
+    opened = open_bundle(str(bundle))
+    card = opened.card
+    assert (card.name, card.world, card.analysis_grid, card.emulator_grid) == ("small", "simulated", (32, 64), (16, 32))
+    assert card.emulator.architecture == "lucie"
+    assert card.training["prior"]["frames"] == 84
+    assert card.training["prior"]["helpers"][0].startswith("coarse.nc 2000-01-01")
+    assert 0.01 < card.scores["forecast_error_share"] < 1.5
+    assert opened.forecast_error.shape == (16, 17, 17)
+    told = json.loads((bundle.parent / "prior" / "prior.json").read_text())
+    assert set(told["validation_mse_relative_to_gaussian"]) == {"0.02", "0.05", "0.1", "0.2", "0.5", "1", "2", "5"}
+
+
+def test_persistent_weather_is_forecast_better_than_climatology(bundle: Path, runs: Path) -> None:
+    """Red noise with a correlation of 0.94 over 12 hours: forecasts must leave far less than all of the variance."""
+    found = calibrate(open_bundle(str(bundle)), open_nature(runs / "fine.nc"), 4.0, 4, lambda text: None, 60)
+    assert found.share < 0.9
+    assert torch.linalg.eigvalsh(found.covariance).min() > -1e-3
+
+
+def test_doctor_accepts_the_bundle(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = tmp_path / "soundings"
+    truth = bundle.parent.parent / "fine.nc"
+    times = ["--start", "2001-01-20T00", "--end", "2001-01-21T00"]
+    simulate = ["simulate", "soundings", "--truth", str(truth), "--out", str(archive), "--sites", "40", *times]
+    assert main(simulate) == 0
+    config = tmp_path / "dacycle.toml"
+    lines = ["[paths]", f'state = "{tmp_path / "state"}"', "[bundle]", f'path = "{bundle}"', "[source]"]
+    config.write_text("\n".join([*lines, f'location = "{archive / "archive"}"', ""]))
+    code = main(["doctor", "--config", str(config)])
+    told = capsys.readouterr().out
+    assert code == 0, told
+    assert "small" in told
+
+
+def test_without_jcm_simulate_says_what_to_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    try:
+        import jcm  # noqa: F401
+    except ImportError:
+        nature = ["simulate", "nature", "--seed", "1", "--start", "2001-01-01", "--days", "1"]
+        assert main([*nature, "--out", str(tmp_path / "run.nc")]) == 1
+        error = capsys.readouterr().err
+        assert "pip install 'dacycle[simulate]'" in error
+        assert error.count("\n") == 1
+    else:
+        pytest.skip("jcm is installed here")
+
+
+def test_a_folder_without_results_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--prior", str(tmp_path), "--emulator", str(tmp_path), "--truth", str(tmp_path / "x.nc")]
+    assert main(["bundle", *arguments, "--out", str(tmp_path / "out"), "--name", "x"]) == 1
+    assert "expected the result of `dacycle train`" in capsys.readouterr().err
