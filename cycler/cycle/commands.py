@@ -1,7 +1,6 @@
 """What ``dacycle cycle``, ``backfill`` and ``status`` do."""
 
 import json
-import sys
 from datetime import datetime
 
 from dacycle.cycler.config import Config
@@ -50,8 +49,7 @@ def status(config: Config, as_json: bool, now: datetime) -> None:
     """What the ledger says."""
     with History.read(config.paths.state) as history:
         if as_json:
-            json.dump(status_json(history, config, now), sys.stdout, indent=1, allow_nan=False)
-            print()
+            print(json.dumps(status_json(history, config, now), allow_nan=False))
         else:
             print("\n".join(status_lines(history, config, now)))
 

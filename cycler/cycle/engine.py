@@ -150,6 +150,7 @@ class Engine:
         from dacycle.cycler.cycle.publish import publish
         from dacycle.cycler.cycle.reinitialise import reinitialise
 
+        self.models.prepare()
         fresh = self._stage(task, Stage.INGEST, lambda task: ingest(task, gathering(), present()), present)
         fresh = self._stage(task, Stage.FORECAST, forecast, present, fresh)
         fresh = self._stage(task, Stage.ASSIMILATE, assimilate, present, fresh)
@@ -259,9 +260,22 @@ class Engine:
             )
 
 
+def refuse_unbuilt(config: Config) -> None:
+    """ConfigError for what the configuration can name but this version cannot do: better than to ignore it."""
+    unbuilt = {
+        "ensemble.executor = dask": config.ensemble.executor != "local",
+        "assimilation.model_observations": bool(config.assimilation.model_observations),
+        "products.retention_days": config.products.retention_days > 0,
+    }
+    asked = [key for key, wanted in unbuilt.items() if wanted]
+    if asked:
+        raise ConfigError(f"{', '.join(asked)}: not available in dacycle {version('dacycle')}; leave the default")
+
+
 @contextmanager
 def open_engine(config: Config, now: datetime, observer: Observer = unobserved) -> Iterator[Engine]:
     """An engine on the configuration's state directory, which is locked meanwhile, and recovered."""
+    refuse_unbuilt(config)
     with exclusive(config.paths.state):
         bundle = configured_bundle(config)
         source = open_source(config.source.kind, config.source.location, config.paths.state / "mirror")

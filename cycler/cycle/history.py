@@ -1,5 +1,6 @@
 """Reading the ledger: what ran, what came of it, what is there to go on from."""
 
+import json
 import sqlite3
 from collections.abc import Iterable
 from datetime import datetime
@@ -117,14 +118,29 @@ class History:
         sql = f"SELECT * FROM cycles WHERE stream = ? AND state IN ({marks}) ORDER BY time DESC LIMIT 1"
         return next(map(_cycle, self._rows(sql, stream, *states)), None)
 
+    def _grouped(self, table: str, cycles: Iterable[int]) -> dict[int, list[sqlite3.Row]]:
+        """The rows of a table by cycle, in their order, with one query however many cycles are asked for."""
+        wanted = list(cycles)
+        groups: dict[int, list[sqlite3.Row]] = {cycle: [] for cycle in wanted}
+        sql = f"SELECT * FROM {table} WHERE cycle IN (SELECT value FROM json_each(?)) ORDER BY rowid"
+        for row in self._rows(sql, json.dumps(wanted)):
+            groups[row["cycle"]].append(row)
+        return groups
+
     def stages(self, cycle: int) -> dict[str, StageRecord]:
         """Stages that were begun, in their order."""
-        rows = self._rows("SELECT * FROM stages WHERE cycle = ? ORDER BY rowid", cycle)
+        return self.all_stages([cycle])[cycle]
+
+    def all_stages(self, cycles: Iterable[int]) -> dict[int, dict[str, StageRecord]]:
+        """Stages of several cycles."""
         return {
-            row["stage"]: StageRecord(
-                row["stage"], row["state"], row["attempt"], parse_time(row["started_at"]), row["seconds"]
-            )
-            for row in rows
+            cycle: {
+                row["stage"]: StageRecord(
+                    row["stage"], row["state"], row["attempt"], parse_time(row["started_at"]), row["seconds"]
+                )
+                for row in rows
+            }
+            for cycle, rows in self._grouped("stages", cycles).items()
         }
 
     def artefacts(self, cycle: int, stage: str | None = None) -> dict[str, Artefact]:
@@ -137,19 +153,36 @@ class History:
 
     def counts(self, cycle: int) -> Counts:
         """Soundings and values that came, and what became of them."""
-        record = self.by_id(cycle)
-        values: dict[str, dict[str, int]] = {}
-        for row in self._rows("SELECT * FROM value_counts WHERE cycle = ? ORDER BY rowid", cycle):
-            values.setdefault(row["channel"], {})[row["status"]] = row["n"]
-        return Counts(record.soundings_received, record.soundings_used, record.soundings_withheld, values)
+        return self.all_counts([self.by_id(cycle)])[cycle]
+
+    def all_counts(self, records: Iterable[CycleRecord]) -> dict[int, Counts]:
+        """Counts of several cycles."""
+        known = {record.id: record for record in records}
+        counts: dict[int, Counts] = {}
+        for cycle, rows in self._grouped("value_counts", known).items():
+            values: dict[str, dict[str, int]] = {}
+            for row in rows:
+                values.setdefault(row["channel"], {})[row["status"]] = row["n"]
+            record = known[cycle]
+            counts[cycle] = Counts(record.soundings_received, record.soundings_used, record.soundings_withheld, values)
+        return counts
 
     def statistics(self, cycle: int) -> Statistics:
         """Departures and spread against skill, by channel."""
-        tables: dict[str, dict[str, Departure]] = {"omb": {}, "oma": {}}
-        for row in self._rows("SELECT * FROM departures WHERE cycle = ? ORDER BY rowid", cycle):
-            tables[row["kind"]][row["channel"]] = Departure(row["n"], _number(row["bias"]), _number(row["rms"]))
-        ratios = self._rows("SELECT * FROM spread_skill WHERE cycle = ? ORDER BY rowid", cycle)
-        return Statistics(tables["omb"], tables["oma"], {row["channel"]: _number(row["ratio"]) for row in ratios})
+        return self.all_statistics([cycle])[cycle]
+
+    def all_statistics(self, cycles: Iterable[int]) -> dict[int, Statistics]:
+        """Statistics of several cycles."""
+        wanted = list(cycles)
+        ratios = self._grouped("spread_skill", wanted)
+        statistics: dict[int, Statistics] = {}
+        for cycle, rows in self._grouped("departures", wanted).items():
+            tables: dict[str, dict[str, Departure]] = {"omb": {}, "oma": {}}
+            for row in rows:
+                tables[row["kind"]][row["channel"]] = Departure(row["n"], _number(row["bias"]), _number(row["rms"]))
+            by_channel = {row["channel"]: _number(row["ratio"]) for row in ratios[cycle]}
+            statistics[cycle] = Statistics(tables["omb"], tables["oma"], by_channel)
+        return statistics
 
     def outcomes(self) -> dict[tuple[str, str], int]:
         """How often cycles came to each end, by (stream, state); never falls."""

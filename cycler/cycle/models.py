@@ -37,7 +37,7 @@ class Models:
     @cached_property
     def analyst(self) -> "Analyst":
         """Draws analyses."""
-        self._prepare()
+        self.prepare()
         from dacycle.cycler.assimilation.analysis import Analyst, Settings
 
         chosen = self.config.assimilation
@@ -46,13 +46,13 @@ class Models:
     @cached_property
     def emulator(self) -> "Emulator":
         """Steps states forward."""
-        self._prepare()
+        self.prepare()
         from dacycle.emulators.registry import load_emulator
 
         return load_emulator(self.bundle)
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Fix the number of threads: another one gives other last bits, so it must be the same after a restart."""
         import torch
 
-        # Another number of threads gives other last bits; the manifest tells which it was.
         torch.set_num_threads(threads(self.config))

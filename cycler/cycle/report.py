@@ -1,16 +1,16 @@
 """What the ledger says, as the JSON of ``dacycle status`` and of the API, and as a table for people."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.owed import SOURCE_NEWEST, next_due
-from dacycle.cycler.cycle.records import CycleRecord, Departure, format_time
+from dacycle.cycler.cycle.records import Counts, CycleRecord, Departure, StageRecord, Statistics, format_time
 
-__all__ = ["cycle_json", "finite", "status_json", "status_lines"]
+__all__ = ["cycles_json", "finite", "status_json", "status_lines"]
 
 
 def finite(value: float | None) -> float | None:
@@ -18,15 +18,22 @@ def finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else value
 
 
-def cycle_json(history: History, record: CycleRecord) -> dict[str, Any]:
-    """One cycle, as the contract has it, and what an operator asks next: why, which version, how many tries."""
-    counts, statistics = history.counts(record.id), history.statistics(record.id)
+def cycles_json(history: History, records: Sequence[CycleRecord]) -> list[dict[str, Any]]:
+    """Cycles, as the contract has them, and what an operator asks next: why, which version, how many tries."""
+    ids = [record.id for record in records]
+    stages, counts, statistics = history.all_stages(ids), history.all_counts(records), history.all_statistics(ids)
+    return [_cycle_json(r, stages[r.id], counts[r.id], statistics[r.id]) for r in records]
+
+
+def _cycle_json(
+    record: CycleRecord, stages: Mapping[str, StageRecord], counts: Counts, statistics: Statistics
+) -> dict[str, Any]:
     return {
         "time": format_time(record.time),
         "stream": str(record.stream),
         "state": str(record.state),
         "background": record.background,
-        "stages": {name: finite(stage.seconds) for name, stage in history.stages(record.id).items()},
+        "stages": {name: finite(stage.seconds) for name, stage in stages.items()},
         "soundings": {"received": counts.received, "used": counts.used, "withheld": counts.withheld},
         "values": {"used": counts.total("used"), "withheld": counts.total("withheld"), "rejected": counts.rejected},
         "omb": _departures(statistics.omb),
@@ -48,7 +55,7 @@ def status_json(history: History, config: Config, now: datetime, newest: int | N
     source = history.time_note(SOURCE_NEWEST)
     due = next_due(history, config)
     return {
-        "cycles": [cycle_json(history, record) for record in history.cycles(newest=newest)],
+        "cycles": cycles_json(history, history.cycles(newest=newest)),
         "next_due": format_time(due) if due else None,
         "source_age_seconds": (now - source).total_seconds() if source else None,
     }

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.records import format_time, parse_time
-from dacycle.cycler.cycle.report import cycle_json, status_json
+from dacycle.cycler.cycle.report import cycles_json, status_json
 from dacycle.cycler.cycle.states import Stream
 from dacycle.cycler.service.metrics import registry
 from dacycle.cycler.service.page import STYLE, render
@@ -123,7 +123,7 @@ def application(config: Config, clock: Callable[[], datetime], health: Health) -
             record = history.cycle(time, stream)
             if record is None:
                 raise HTTPException(404, f"there is no {stream} cycle of {format_time(time)}")
-            return JSONResponse(cycle_json(history, record))
+            return JSONResponse(cycles_json(history, [record])[0])
 
     def events(request: Request) -> Response:
         newest = _number(request.query_params.get("newest", "100"))

@@ -368,3 +368,8 @@ def test_equivalents_are_those_of_the_published_members(make: Make) -> None:
     np.testing.assert_allclose(equivalents["analysis"].mean(0), table.analysis_mean, rtol=1e-5, atol=1e-6)
     assert np.isnan(table.background_mean).all()
     shutil.rmtree(chosen.paths.state)
+
+
+def test_what_is_not_built_yet_is_refused_and_not_ignored(make: Make) -> None:
+    with pytest.raises(ConfigError, match=r"products\.retention_days: not available in dacycle"):
+        run_cycle(make(products={"retention_days": 5}), START, NOW)
