@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.cycle.small_world import config, hours, soundings, toml
-from tests.obs.igra_text import put
 
 from dacycle.cycler.config import Config
 from dacycle.cycler.main import main
+from tests.cycle.small_world import config, hours, soundings, toml
+from tests.obs.igra_text import put
 
 
 @pytest.fixture(autouse=True)

@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from tests.cycle.small_world import config, hours
 
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle import assimilate, forecast, publish, reinitialise  # noqa: F401  (loaded before the forks)
 from dacycle.cycler.cycle.engine import run_cycle
 from dacycle.cycler.cycle.progress import Observer, Progress, unobserved
+from tests.cycle.small_world import config, hours
 
 NOW = datetime(2021, 3, 20, tzinfo=UTC)
 CLOCK_COLUMNS = ("_at", "seconds", "attempt", "attempts")

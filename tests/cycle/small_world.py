@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.obs import igra_text
-from tests.obs.igra_text import Level, listed, sounding
 
 from dacycle.cycler.config import Config
+from tests.obs import igra_text
+from tests.obs.igra_text import Level, listed, sounding
 
 __all__ = ["START", "config", "hours", "soundings", "toml"]
 

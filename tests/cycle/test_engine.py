@@ -11,7 +11,6 @@ from typing import Any
 import netCDF4
 import numpy as np
 import pytest
-from tests.cycle.small_world import START, config, hours, soundings
 
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.early import run_early
@@ -26,6 +25,7 @@ from dacycle.cycler.products.manifest import read_manifest, verify
 from dacycle.cycler.products.observations import read_observations
 from dacycle.errors import ConfigError, DacycleError, StateError
 from dacycle.obs.batch import Quality
+from tests.cycle.small_world import START, config, hours, soundings
 
 NOW = datetime(2021, 3, 20, tzinfo=UTC)
 Make = Callable[..., Config]

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cycle.small_world import START, config, hours, soundings, toml
 
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.states import State, Stream
+from tests.cycle.small_world import START, config, hours, soundings, toml
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

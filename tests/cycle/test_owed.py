@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.cycle.small_world import START, hours
 
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.ledger import Ledger
 from dacycle.cycler.cycle.owed import FIRST, Owed, first_time, lag, next_due, owed_delayed, stale_delayed
 from dacycle.cycler.cycle.records import format_time
 from dacycle.cycler.cycle.states import STATE_OF, State, Stream
+from tests.cycle.small_world import START, hours
 
 CONFIG = Config.model_validate({"cycle": {"first": START}})
 

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from tests.cycle.small_world import config
 
 from dacycle.cycler.cycle.engine import open_engine, run_cycle
 from dacycle.cycler.cycle.states import State
 from dacycle.cycler.cycle.verify import verify_json
 from dacycle.cycler.products.observations import read_observations
+from tests.cycle.small_world import config
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
-from tests.cycle.small_world import config, hours, soundings
 
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.config import Config
@@ -14,6 +13,7 @@ from dacycle.cycler.cycle.engine import open_engine
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.verify import verify, verify_json
 from dacycle.errors import DacycleError
+from tests.cycle.small_world import config, hours, soundings
 
 NOW = datetime(2021, 3, 20, tzinfo=UTC)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.obs.igra_text import Level, archive, listed, put, sounding, zipped
 
 from dacycle.errors import SourceError
 from dacycle.obs.igra.archive import FolderSource
 from dacycle.obs.igra.spans import SMALL
 from dacycle.obs.source import open_source
+from tests.obs.igra_text import Level, archive, listed, put, sounding, zipped
 
 STATION = "USM00072403"
 NOON = datetime(2016, 1, 10, 12, tzinfo=UTC)

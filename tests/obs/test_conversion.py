@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from tests.obs.batches import NOON, codes
-from tests.obs.igra_text import Level, sounding
 
 from dacycle.channels import DEFAULT_CHANNELS, channel
 from dacycle.obs.batch import ObservationBatch, Quality
@@ -11,6 +9,8 @@ from dacycle.obs.conversion import observations
 from dacycle.obs.errors import HUMIDITY_FLOOR, observation_error
 from dacycle.obs.igra.format import parse
 from dacycle.obs.moisture import dew_point, specific_humidity, vapour_pressure
+from tests.obs.batches import NOON, codes
+from tests.obs.igra_text import Level, sounding
 
 SURFACE = Level("21", press=101300, gph=10, temp=150, wdir=90, wspd=50)
 

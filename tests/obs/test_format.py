@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from tests.obs.igra_text import Level, header, sounding
 
 from dacycle.obs.igra.format import MAX_PROBLEMS, index, parse
 from dacycle.obs.soundings import Soundings, decode
+from tests.obs.igra_text import Level, header, sounding
 
 
 def read(text: str) -> Soundings:

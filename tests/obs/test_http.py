@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.obs.igra_text import Level, archive, listed, put, sounding, zipped
-from tests.obs.server import Handler, Site, serving
 
 from dacycle.errors import SourceError
 from dacycle.obs.igra.http import HttpSource
 from dacycle.obs.igra.transfer import Limits
 from dacycle.obs.source import open_source
+from tests.obs.igra_text import Level, archive, listed, put, sounding, zipped
+from tests.obs.server import Handler, Site, serving
 
 NOON = datetime(2016, 1, 10, 12, tzinfo=UTC)
 STATIONS = ("AAM00000001", "AAM00000002", "AAM00000003")

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.obs.batches import batch, codes
 
 from dacycle.obs.batch import ObservationBatch, Quality
 from dacycle.obs.elevation import LAPSE_RATE, pressure_ratio
@@ -21,6 +20,7 @@ from dacycle.obs.quality import (
     vertical_consistency,
     withhold,
 )
+from tests.obs.batches import batch, codes
 
 R_OVER_G = 287.05 / 9.80665
 

@@ -5,8 +5,6 @@ import string
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.obs.batches import NOON
-from tests.obs.igra_text import Level, listed, sounding, zipped
 
 from dacycle.channels import DEFAULT_CHANNELS
 from dacycle.obs.conversion import observations
@@ -16,6 +14,8 @@ from dacycle.obs.igra.stations import parse_stations
 from dacycle.obs.igra.writer import sounding_text
 from dacycle.obs.igra.zips import UnreadableZipError, data_file, unzip
 from dacycle.obs.quality import counts, screen
+from tests.obs.batches import NOON
+from tests.obs.igra_text import Level, listed, sounding, zipped
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True)
 LEVEL = Level(press=85000, gph=1500, temp=-50, dpdp=30, wdir=180, wspd=100)

@@ -1,9 +1,9 @@
 """The station list, a line at a time."""
 
 import pytest
-from tests.obs.igra_text import listed
 
 from dacycle.obs.igra.stations import parse_stations, station_line
+from tests.obs.igra_text import listed
 
 
 def test_every_column() -> None:

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from tests.obs.igra_text import Level, header, listed, sounding
 
 from dacycle.obs.igra.archive import FolderSource
 from dacycle.obs.igra.format import parse
 from dacycle.obs.igra.stations import parse_stations
 from dacycle.obs.igra.writer import sounding_text, write_archive
+from tests.obs.igra_text import Level, header, listed, sounding
 
 LEVELS = (
     Level("21", 0, 101325, 12, -8888, 880, 17, 286, 21, flags="BA "),

@@ -5,9 +5,9 @@ import zipfile
 from io import BytesIO
 
 import pytest
-from tests.obs.igra_text import zipped
 
 from dacycle.obs.igra.zips import UnreadableZipError, data_file, unzip
+from tests.obs.igra_text import zipped
 
 NAME = "USM00072403-data-beg2016.txt.zip"
 TEXT = "#USM00072403 and so on\n" * 100

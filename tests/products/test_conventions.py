@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.products.samples import ensemble, request
-from tests.tools import require_tool
 
 from dacycle.cycler.products.publish import publish
+from tests.products.samples import ensemble, request
+from tests.tools import require_tool
 
 LOW = 1
 

@@ -5,11 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from tests.products.samples import TIME, ensemble
 
 from dacycle.channels import DEFAULT_CHANNELS
 from dacycle.cycler.products.ensemble import Ensemble
 from dacycle.errors import ProductError
+from tests.products.samples import TIME, ensemble
 
 
 def test_spread_is_unbiased() -> None:

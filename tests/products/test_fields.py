@@ -7,13 +7,13 @@ import eccodes
 import netCDF4
 import numpy as np
 import pytest
-from tests.products.samples import PROVENANCE, TIME, ensemble
 
 from dacycle.channels import DEFAULT_CHANNELS, channel
 from dacycle.cycler.products.fields import read_fields
 from dacycle.cycler.products.grib import write_grib
 from dacycle.cycler.products.netcdf import STEPS, write_netcdf
 from dacycle.errors import ProductError
+from tests.products.samples import PROVENANCE, TIME, ensemble
 
 KINDS = ("members", "mean", "spread")
 

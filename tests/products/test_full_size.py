@@ -5,11 +5,11 @@ from pathlib import Path
 import eccodes
 import numpy as np
 import pytest
-from tests.products.samples import ensemble, request
 
 from dacycle.channels import channel
 from dacycle.cycler.products.fields import read_fields
 from dacycle.cycler.products.publish import publish
+from tests.products.samples import ensemble, request
 
 MEMBERS = 2
 

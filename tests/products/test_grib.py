@@ -7,8 +7,6 @@ from typing import Any
 import eccodes
 import numpy as np
 import pytest
-from tests.products.samples import TIME, ensemble
-from tests.tools import require_tool
 
 from dacycle.channels import channel
 from dacycle.cycler.products import grib
@@ -16,6 +14,8 @@ from dacycle.cycler.products.ensemble import Ensemble, Kind
 from dacycle.cycler.products.grib import write_grib
 from dacycle.emulators.grid import Grid
 from dacycle.errors import ProductError
+from tests.products.samples import TIME, ensemble
+from tests.tools import require_tool
 
 
 def messages(path: Path, *keys: str) -> list[dict[str, Any]]:

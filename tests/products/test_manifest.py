@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.products.samples import PROVENANCE
 
 from dacycle.cycler.products.atomic import write_bytes
 from dacycle.cycler.products.manifest import MANIFEST, Manifest, read_manifest, verify, write_manifest
 from dacycle.errors import ProductError
+from tests.products.samples import PROVENANCE
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
-from tests.products.samples import PROVENANCE, ensemble
-from tests.tools import require_tool
 
 from dacycle.cycler.products.netcdf import STEPS, write_netcdf
 from dacycle.errors import ProductError
+from tests.products.samples import PROVENANCE, ensemble
+from tests.tools import require_tool
 
 KINDS = ("members", "mean", "spread")
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
-from tests.products.samples import PROVENANCE, TIME, batch, table
 
 from dacycle.cycler.products.observations import ObservationTable, read_observations, write_observations
 from dacycle.errors import ProductError
 from dacycle.obs.batch import Quality
+from tests.products.samples import PROVENANCE, TIME, batch, table
 
 
 @pytest.mark.parametrize("n", [0, 1, 40])

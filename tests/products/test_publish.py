@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.products.samples import PROVENANCE, TIME, ensemble, request, small
 
 from dacycle.cycler.products import exchange as exchange_module
 from dacycle.cycler.products import publish as publish_module
 from dacycle.cycler.products.manifest import read_manifest, verify
 from dacycle.cycler.products.publish import ProductRequest, product_folder, publish, recover
 from dacycle.errors import ProductError
+from tests.products.samples import PROVENANCE, TIME, ensemble, request, small
 
 ALL = [
     "analysis.nc",

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from tests.products.samples import ensemble, request
-from tests.tools import require_module, require_tool
 
 from dacycle.cycler.products.ensemble import Ensemble
 from dacycle.cycler.products.netcdf import STEPS
 from dacycle.cycler.products.publish import publish
+from tests.products.samples import ensemble, request
+from tests.tools import require_module, require_tool
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.cycle.small_world import config, hours, soundings, toml
 
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.ledger import Ledger
 from dacycle.cycler.cycle.lock import exclusive
 from dacycle.cycler.cycle.states import Stream
 from dacycle.cycler.service.doctor import Finding, doctor, examine
+from tests.cycle.small_world import config, hours, soundings, toml
 
 NOW = hours(24 * 365 * 5)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cycle.small_world import START, config, hours, soundings
 
 from dacycle.cycler.cycle.engine import Engine, open_engine
 from dacycle.cycler.cycle.progress import Progress
 from dacycle.cycler.cycle.states import State, Stream
 from dacycle.cycler.service.worker import Worker
 from dacycle.errors import SourceError
+from tests.cycle.small_world import START, config, hours, soundings
 
 
 class Clock:
