@@ -121,10 +121,14 @@ def open_bundle(location: str) -> Bundle:
     try:
         card = Card.model_validate(tomllib.loads((path / "bundle.toml").read_text()))
         channels = tuple(channel(name) for name in card.channels)
-    except (tomllib.TOMLDecodeError, ValidationError, ValueError) as error:
+    except (OSError, ValidationError, ValueError) as error:
         raise BundleError(f"bundle {path}: bundle.toml is not a model card: {error}") from error
     grid, coarse = gaussian_grid(*card.analysis_grid), gaussian_grid(*card.emulator_grid)
-    with netCDF4.Dataset(path / "statics.nc") as file:
+    try:
+        file = netCDF4.Dataset(path / "statics.nc")
+    except OSError as error:
+        raise BundleError(f"bundle {path}: statics.nc cannot be read: {error}") from error
+    with file:
 
         def read(name: str, *shape: int) -> FloatArray:
             if name not in file.variables:

@@ -76,8 +76,12 @@ class Cycle(Section):
     catch_up_limit_days: float = Field(
         default=10, gt=0, description="older owed cycles expire; for `run` only: `cycle` and `backfill` know no limit"
     )
-    rerun_window_days: float = Field(default=10, ge=0, description="soundings that arrive so late still cause a rerun")
-    rerun_min_fraction: float = Field(default=0.05, ge=0, description="of the soundings used before; fewer cause none")
+    rerun_window_days: float = Field(
+        default=10, ge=0, description="soundings that arrive so late still cause a rerun (no effect yet)"
+    )
+    rerun_min_fraction: float = Field(
+        default=0.05, ge=0, description="of the soundings used before; fewer cause none (no effect yet)"
+    )
     max_attempts: int = Field(default=3, ge=1, description="tries before a failing cycle is given up")
 
     @model_validator(mode="after")
@@ -112,7 +116,9 @@ class Assimilation(Section):
         default=0, ge=0, description="n > 0: a station is withheld when crc32(ID) % n == withhold_fold"
     )
     withhold_fold: int = Field(default=0, ge=0, description="see withhold_folds")
-    adaptive_covariance: bool = Field(default=True, description="errors follow the statistics of innovations")
+    adaptive_covariance: bool = Field(
+        default=True, description="errors follow the statistics of innovations (no effect yet)"
+    )
     model_observations: tuple[ModelObservation, ...] = Field(
         default=(), description="fields of other models to assimilate"
     )

@@ -16,12 +16,12 @@ from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 
-from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.ingest import Gathered, NoSoundings, gather, ingest
 from dacycle.cycler.cycle.ledger import Ledger
 from dacycle.cycler.cycle.lock import exclusive
-from dacycle.cycler.cycle.models import Models, configured_bundle, threads
+from dacycle.cycler.cycle.models import Models, threads
 from dacycle.cycler.cycle.owed import SOURCE_NEWEST, SOURCE_SEEN
 from dacycle.cycler.cycle.progress import Observer, Progress, Stopped, unobserved
 from dacycle.cycler.cycle.records import CycleRecord, format_time
@@ -277,7 +277,7 @@ def open_engine(config: Config, now: datetime, observer: Observer = unobserved) 
     """An engine on the configuration's state directory, which is locked meanwhile, and recovered."""
     refuse_unbuilt(config)
     with exclusive(config.paths.state):
-        bundle = configured_bundle(config)
+        bundle = open_bundle(config.bundle.path)
         source = open_source(config.source.kind, config.source.location, config.paths.state / "mirror")
         with Ledger.open(config.paths.state) as ledger:
             engine = Engine(config, ledger, bundle, source, Models(config, bundle), observer)

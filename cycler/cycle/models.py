@@ -4,23 +4,14 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dacycle.cycler.bundle import Bundle, open_bundle
+from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.config import Config
-from dacycle.errors import BundleError
 
 if TYPE_CHECKING:
     from dacycle.cycler.assimilation.analysis import Analyst
     from dacycle.emulators.emulator import Emulator
 
-__all__ = ["Models", "configured_bundle", "threads"]
-
-
-def configured_bundle(config: Config) -> Bundle:
-    """The bundle that the configuration names; BundleError also where one of its files cannot be read."""
-    try:
-        return open_bundle(config.bundle.path)
-    except OSError as error:
-        raise BundleError(f"bundle {config.bundle.path}: cannot be read: {error}") from error
+__all__ = ["Models", "threads"]
 
 
 def threads(config: Config) -> int:

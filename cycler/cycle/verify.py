@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
-from dacycle.cycler.cycle.models import configured_bundle
 from dacycle.cycler.cycle.records import CycleRecord
 from dacycle.cycler.cycle.report import finite
 from dacycle.cycler.cycle.scores import Pairs, Scores, score
@@ -52,7 +51,7 @@ def verify_json(
     withheld = _scores(_at_stations(history, config, records))
     against = None
     if truth is not None:
-        bundle = configured_bundle(config)
+        bundle = open_bundle(config.bundle.path)
         against = _scores(_against_truth(history, config, bundle, records, truth))
     ranked = withheld or against
     return {
@@ -97,7 +96,7 @@ def _against_truth(
     history: History, config: Config, bundle: Bundle, records: list[CycleRecord], path: Path
 ) -> Iterator[tuple[str, tuple[Any, ...]]]:
     from dacycle.cycler.assimilation.fields import lift
-    from dacycle.cycler.experiments.truth import open_truth
+    from dacycle.cycler.products.truth import open_truth
 
     truth = open_truth(path)
     known = [record for record in records if record.time in truth.times]

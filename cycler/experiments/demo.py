@@ -17,10 +17,10 @@ from dacycle.cycler.cycle.progress import Progress
 from dacycle.cycler.experiments.comparison import NO_LOOP, SOUNDINGS, Comparison, compare
 from dacycle.cycler.experiments.meter import Meter
 from dacycle.cycler.experiments.scores import FloatArray, Rmse, mean_over, rmse, score_table
-from dacycle.cycler.experiments.truth import Truth, open_truth
 from dacycle.cycler.products.fields import read_fields
 from dacycle.cycler.products.observations import read_observations
 from dacycle.cycler.products.publish import product_folder
+from dacycle.cycler.products.truth import Truth, open_truth
 from dacycle.errors import DacycleError
 
 __all__ = ["ARCHIVE", "TRUTH", "add_arguments", "run"]
@@ -41,7 +41,6 @@ location = "{archive}"
 [cycle]
 first = {first}
 early_stream = false
-catch_up_limit_days = 36500
 
 [ensemble]
 members = {members}

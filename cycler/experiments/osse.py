@@ -19,8 +19,8 @@ from dacycle.cycler.cycle.outliers import reject_outliers
 from dacycle.cycler.experiments.demo import ARCHIVE, TRUTH
 from dacycle.cycler.experiments.meter import Meter
 from dacycle.cycler.experiments.scores import FloatArray, mean_over, rmse, score_table
-from dacycle.cycler.experiments.truth import Truth, open_truth
 from dacycle.cycler.experiments.twin import cycle, forecast
+from dacycle.cycler.products.truth import Truth, open_truth
 from dacycle.emulators.emulator import Emulator
 from dacycle.emulators.registry import load_emulator
 from dacycle.obs.batch import ObservationBatch

@@ -18,9 +18,10 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from dacycle.cycler.bundle import open_bundle
 from dacycle.cycler.config import Config, load_config
 from dacycle.cycler.cycle.engine import Engine, open_engine
-from dacycle.cycler.cycle.models import Models, configured_bundle
+from dacycle.cycler.cycle.models import Models
 from dacycle.cycler.cycle.progress import Progress, Stopped
 from dacycle.cycler.service.http import application, listen, serving
 from dacycle.cycler.service.logging import configure
@@ -135,7 +136,7 @@ class Daemon:
             config = load_config(self.path)
             if (config.paths, config.service) != (old.config.paths, old.config.service):
                 raise DacycleError("changes of [paths] and [service] need a restart")
-            bundle = configured_bundle(config)
+            bundle = open_bundle(config.bundle.path)
             source = open_source(config.source.kind, config.source.location, config.paths.state / "mirror")
         except DacycleError as error:
             old.ledger.tell(f"the configuration stays as it was: {error}", self.clock(), "warning")

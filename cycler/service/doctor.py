@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.config import Config, load_config
 from dacycle.cycler.cycle.history import LEDGER_NAME, History
 from dacycle.cycler.cycle.lock import exclusive
-from dacycle.cycler.cycle.models import Models, configured_bundle, threads
+from dacycle.cycler.cycle.models import Models, threads
 from dacycle.errors import DacycleError, StateError
 from dacycle.obs.source import open_source
 
@@ -52,7 +52,7 @@ def examine(path: Path | None, now: datetime) -> Iterator[Finding]:
     found: list[Bundle] = []
 
     def bundle() -> str:
-        found.append(configured_bundle(config))
+        found.append(open_bundle(config.bundle.path))
         return _card(found[0])
 
     yield _try("bundle", bundle)

@@ -18,8 +18,8 @@ from dacycle.cycler.experiments.comparison import CLIMATOLOGY, FREE_RUN, NO_LOOP
 from dacycle.cycler.experiments.meter import Meter
 from dacycle.cycler.experiments.osse import fair_crps
 from dacycle.cycler.experiments.scores import mean_over, rmse, score_table
-from dacycle.cycler.experiments.truth import open_truth
 from dacycle.cycler.experiments.twin import cycle
+from dacycle.cycler.products.truth import open_truth
 from dacycle.emulators.emulator import Persistence
 from dacycle.emulators.grid import gaussian_grid
 from dacycle.errors import SourceError

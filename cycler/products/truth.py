@@ -7,12 +7,14 @@ from pathlib import Path
 
 import netCDF4
 import numpy as np
+import numpy.typing as npt
 
 from dacycle.channels import Channel
-from dacycle.cycler.experiments.scores import FloatArray
 from dacycle.errors import SourceError
 
 __all__ = ["Truth", "open_truth"]
+
+FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
