@@ -20,6 +20,7 @@ from dacycle.cycler.assimilation.forecast_term import ForecastTerm
 from dacycle.cycler.assimilation.gain import Observations, condition
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.guidance import SpectralGuidance
+from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.points import point_operator
 from dacycle.cycler.assimilation.prior import DiffusionPrior, load_prior
 from dacycle.cycler.assimilation.sampler import karras_ladder, sample
@@ -71,12 +72,12 @@ class Analyst:
         members, of which the mean is observed. Each member's noise derives from (seed, time, member) alone.
         """
         observations = self.observations(time, batch, forecast)
-        generators = [member_generator(seed, time, member) for member in members]
+        noises = [MemberNoise(seed, time, member) for member in members]
         with torch.no_grad():
-            x = gaussian_posterior(self.prior.gaussian, observations, generators)
+            x = gaussian_posterior(self.prior.gaussian, observations, noises)
             if self.settings.method != "oi":
-                noise = [self.prior.gaussian.noise(x[:1], g) for g in generators]
-                x = x + self.settings.start_level * torch.cat(noise)
+                white = torch.stack([noise.draw(x.shape[1:]) for noise in noises]).to(self.device)
+                x = x + self.settings.start_level * white / self.prior.gaussian.weights.sqrt()
                 ladder = karras_ladder(self.settings.start_level, SMALLEST_LEVEL, self.settings.steps)
                 guidance = SpectralGuidance(self.prior.gaussian, self.settings.method == "sda-jacobian-free")
                 x = sample(guidance.guide(self.prior.at(time), observations), x, ladder, check)
@@ -97,16 +98,8 @@ class Analyst:
         return Observations(points, innovation, term)
 
 
-def member_generator(seed: int, time: datetime, member: int) -> torch.Generator:
-    """The member's own stream of random numbers."""
-    words = np.random.SeedSequence([seed, int(time.timestamp()) // 3600, member]).generate_state(2, np.uint32)
-    return torch.Generator().manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
-
-
-def gaussian_posterior(
-    prior: GaussianPrior, observations: Observations, generators: Sequence[torch.Generator]
-) -> Tensor:
-    """One exact draw per generator of the Gaussian posterior (m, channels, nlat, nlon).
+def gaussian_posterior(prior: GaussianPrior, observations: Observations, members: Sequence[MemberNoise]) -> Tensor:
+    """One exact draw per member of the Gaussian posterior (m, channels, nlat, nlon).
 
     Conditioning by perturbed observations: a draw of the prior, moved by the gain times what the perturbed
     observations say of it, is a draw of the posterior.
@@ -114,9 +107,9 @@ def gaussian_posterior(
     device = prior.rest.device
 
     def white(shape: Sequence[int]) -> Tensor:
-        return torch.stack([torch.randn(*shape, generator=g) for g in generators]).to(device)
+        return torch.stack([noise.draw(shape) for noise in members]).to(device)
 
-    a = torch.cat([prior.sample(1, g)[0] for g in generators])
+    a = prior.colour(white((prior.channels, prior.harmonics.lmax**2)))
     field = prior.synthesise(a)
     r_o = observations.innovation + white((len(observations.points),)) - observations.points.apply(field)
     term, r_f = observations.forecast, None

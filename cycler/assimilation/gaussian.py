@@ -100,8 +100,12 @@ class GaussianPrior(nn.Module):
         white = torch.randn(like.shape, generator=generator, dtype=like.dtype)
         return white.to(like.device) / self.weights.sqrt()
 
+    def colour(self, white: Tensor) -> Tensor:
+        """Standard normal coefficients (n, channels, L*L) -> a draw of the prior in scaled coefficients."""
+        return self.per_degree(self.from_eigenvalues(self.eigenvalues.sqrt()), white)
+
     def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """``count`` draws: scaled coefficients (count, channels, L*L) and fields (count, channels, nlat, nlon)."""
         white = torch.randn(count, self.channels, self.harmonics.lmax**2, generator=generator).to(self.rest.device)
-        a = self.per_degree(self.from_eigenvalues(self.eigenvalues.sqrt()), white)
+        a = self.colour(white)
         return a, self.synthesise(a)

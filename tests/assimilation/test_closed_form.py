@@ -13,6 +13,7 @@ from dacycle.cycler.assimilation.forecast_term import ForecastTerm
 from dacycle.cycler.assimilation.gain import Observations, condition
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.guidance import SpectralGuidance, misfit
+from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.points import PointOperator
 from dacycle.cycler.assimilation.sampler import karras_ladder, sample
 from dacycle.emulators.grid import bilinear, gaussian_grid
@@ -134,9 +135,9 @@ def test_guided_sampling_of_a_gaussian_prior_has_the_exact_mean_and_spread(forec
     prior = make_prior()
     observations = make_observations(prior, forecast)
     exact = dense_posterior(prior, observations)
-    generators = [torch.Generator().manual_seed(k) for k in range(400)]
-    x = gaussian_posterior(prior, observations, generators)
-    x = x + 5.0 * torch.cat([prior.noise(x[:1], g) for g in generators])
+    noises = [MemberNoise(0, TIME, member) for member in range(1, 401)]
+    x = gaussian_posterior(prior, observations, noises)
+    x = x + 5.0 * torch.stack([noise.draw(x.shape[1:]) for noise in noises]) / prior.weights.sqrt()
     denoiser = SpectralGuidance(prior, jacobian_free).guide(prior.denoise, observations)
     drawn = prior.analyse(sample(denoiser, x, karras_ladder(5.0, 0.03, 12))).flatten(1).double()
     prior_spread = prior.covariance[prior.harmonics.degree].diagonal(dim1=1, dim2=2).T.flatten().sqrt()
@@ -169,3 +170,14 @@ def test_the_cotangent_is_the_gradient_of_the_log_likelihood() -> None:
     assert of_forecast is not None
     (gradient,) = torch.autograd.grad((of_soundings * z.soundings).sum() + (of_forecast * z.forecast).sum(), x)
     torch.testing.assert_close(z.cotangent(prior, observations), -gradient, rtol=1e-3, atol=1e-4)
+
+
+def test_the_mean_of_a_pair_of_members_is_the_exact_posterior_mean() -> None:
+    prior = make_prior()
+    observations = make_observations(prior, forecast=True)
+    exact = dense_posterior(prior, observations)
+    x = gaussian_posterior(prior, observations, [MemberNoise(0, TIME, member) for member in (3, 4)])
+    drawn = prior.analyse(x).flatten(1).double()
+    spread = exact.covariance.diagonal().sqrt()
+    assert ((drawn.mean(0) - exact.mean).abs() / spread).max() < 0.02
+    assert ((drawn[0] - exact.mean) / spread).square().mean().sqrt() > 0.5
