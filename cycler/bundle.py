@@ -93,8 +93,10 @@ class Bundle:
     climatology: Climatology
     orography: FloatArray
     land: FloatArray
+    forecast_slope: FloatArray
     forecast_error: FloatArray
-    """(degrees, channels, channels): covariance per degree of the mean 12-h forecast's error, normalised anomalies."""
+    """Both (degrees, channels, channels), of the mean 12-h forecast f as normalised anomalies x, per degree in scaled
+    coefficients: E[x | f] = slope f, and the covariance of what is left."""
 
     @cached_property
     def digest(self) -> str:
@@ -149,5 +151,5 @@ def open_bundle(location: str) -> Bundle:
             unpack("climatology", 5, n, *grid.shape), unpack("standard_deviation", n, *grid.shape)
         )
         statics = read("orography", *grid.shape), read("land", *grid.shape)
-        forecast_error = read("forecast_error_covariance", -1, n, n)
-    return Bundle(path, card, channels, grid, coarse, climatology, *statics, forecast_error)
+        statistics = read("forecast_slope", -1, n, n), read("forecast_error_covariance", -1, n, n)
+    return Bundle(path, card, channels, grid, coarse, climatology, *statics, *statistics)

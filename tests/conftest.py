@@ -60,7 +60,8 @@ def write_tiny_bundle(folder: Path) -> None:
         climatology[0, k] = HEIGHTS[c.level_hpa] if c.variable == "z" and c.level_hpa else MEANS[c.variable]
         std[k] = SPREADS[c.variable]
     climatology[0, 3] *= np.exp(-orography / 8000)
-    statics = Statics(climatology, std, orography, land, (0.3 * covariance[:8]).numpy())
+    slope = np.tile(np.eye(n, dtype=np.float32), (8, 1, 1))
+    statics = Statics(climatology, std, orography, land, slope, (0.3 * covariance[:8]).numpy())
     card = Card(
         name="tiny",
         version="1",

@@ -54,6 +54,7 @@ class Analyst:
             )
         self.bundle, self.settings, self.device = bundle, settings, device
         self.prior: DiffusionPrior = load_prior(bundle, device)
+        self._slope = torch.as_tensor(bundle.forecast_slope, device=device)
         self._error = torch.as_tensor(bundle.forecast_error, device=device)
         self._std = torch.as_tensor(bundle.climatology.std, device=device)
 
@@ -94,7 +95,7 @@ class Analyst:
         if forecast is not None:
             anomaly = lift(self.bundle, forecast.mean(0), time) - self.bundle.climatology.mean(time)
             normalised = torch.as_tensor(anomaly, device=self.device) / self._std
-            term = ForecastTerm(self.prior.gaussian, self._error, normalised)
+            term = ForecastTerm(self.prior.gaussian, self._slope, self._error, normalised)
         return Observations(points, innovation, term)
 
 

@@ -1,6 +1,7 @@
 """The emulator's mean forecast as one more observation, with errors correlated in space and between channels.
 
-For a calibrated forecast f with error covariance P and climatological covariance C, f | x ~ N(A x, A P) with
+An emulator's forecast is first calibrated by regression (it is damped where its errors exceed what the climate
+varies). For a calibrated forecast f with error covariance P and climatological covariance C, f | x ~ N(A x, A P) with
 A = I - P C^-1 (a forecast regresses towards climatology). Per spherical-harmonic degree both are matrices over the
 channels. In the basis T that makes C the identity and P diagonal, p in (0, 1), the channels decouple:
 
@@ -24,9 +25,10 @@ SHARE_BOUNDS = (0.01, 0.995)
 class ForecastTerm:
     """Observes degrees below ``error_covariance.shape[0]``; ``values`` (channels, l*l) are T f / (1 - p)."""
 
-    def __init__(self, prior: GaussianPrior, error_covariance: Tensor, forecast: Tensor) -> None:
-        """``error_covariance`` (degrees, channels, channels) of the normalised forecast's scaled coefficients;
-        ``forecast`` (channels, nlat, nlon): the normalised mean forecast, lifted to the analysis grid."""
+    def __init__(self, prior: GaussianPrior, slope: Tensor, error_covariance: Tensor, forecast: Tensor) -> None:
+        """``slope`` and ``error_covariance`` (degrees, channels, channels), of scaled coefficients: the calibrated
+        forecast is E[x | f] = slope f, the covariance that of x - slope f. ``forecast`` (channels, nlat, nlon): the
+        normalised mean forecast, lifted to the analysis grid."""
         degrees = error_covariance.shape[0]
         self.count = degrees**2
         values = prior.eigenvalues[:degrees].clamp_min(1e-6)
@@ -37,7 +39,8 @@ class ForecastTerm:
         degree = prior.harmonics.degree[: self.count]
         self._transform_at = self.transform[degree]
         self.variance = (share / (1 - share))[degree].T.contiguous()  # R, (channels, l*l)
-        a = prior.analyse(forecast[None])[..., : self.count]
+        raw = prior.analyse(forecast[None])[..., : self.count]
+        a = torch.einsum("kcd,mdk->mck", slope[degree], raw)
         self.values = self.apply(a)[0] / (1 - share[degree].T)
 
     def apply(self, a: Tensor) -> Tensor:

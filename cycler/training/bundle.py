@@ -29,6 +29,7 @@ class Statics:
     std: FloatArray
     orography: FloatArray
     land: FloatArray
+    forecast_slope: FloatArray
     forecast_error: FloatArray
 
 
@@ -75,7 +76,9 @@ def write_statics(path: Path, statics: Statics, channels: Sequence[Channel], gri
         for name, values in (("orography", statics.orography), ("land", statics.land)):
             file.createVariable(name, "f4", ("lat", "lon"), zlib=True)[:] = values
         dimensions = ("degree", "channel", "channel_column")
-        file.createVariable("forecast_error_covariance", "f4", dimensions, zlib=True)[:] = statics.forecast_error
+        statistics = {"slope": statics.forecast_slope, "error_covariance": statics.forecast_error}
+        for name, values in statistics.items():
+            file.createVariable(f"forecast_{name}", "f4", dimensions, zlib=True)[:] = values
 
 
 def _packed(file: netCDF4.Dataset, name: str, dimensions: tuple[str, ...], values: FloatArray) -> None:

@@ -73,12 +73,19 @@ def run(args: argparse.Namespace) -> int:
         training={"prior": prior_told, "emulator": emulator_told},
     )
     for number in range(args.rounds + 1):
-        statics = Statics(saved["coefficients"], saved["std"], saved["orography"], saved["land"], error.numpy())
+        statics = Statics(
+            climatology=saved["coefficients"],
+            std=saved["std"],
+            orography=saved["orography"],
+            land=saved["land"],
+            forecast_slope=error.slope.numpy(),
+            forecast_error=error.covariance.numpy(),
+        )
         write_bundle(args.out, card, statics, prior, emulator, truth.grid)
         bundle = open_bundle(str(args.out))
         if number < args.rounds:
             found = calibrate(bundle, truth, args.days, args.members, _say, args.sites)
-            error, share = found.covariance, round(found.share, 4)
+            error, share = found.statistics, round(found.share, 4)
             print(f"round {number + 1}: forecasts leave {share} of the climatological variance unknown", flush=True)
             scores = {"forecast_error_share": share, "forecast_error_days": args.days}
             card = card.model_copy(update={"scores": scores})

@@ -17,7 +17,7 @@ from dacycle.cycler.cycle.ingest import gather
 from dacycle.cycler.cycle.outliers import reject_outliers
 from dacycle.cycler.experiments.twin import FloatArray, cycle
 from dacycle.cycler.training.climatology import NatureFile
-from dacycle.cycler.training.forecast_error import estimate_forecast_error
+from dacycle.cycler.training.forecast_error import ForecastStatistics, estimate_forecast_error
 from dacycle.cycler.training.network import write_network
 from dacycle.emulators.registry import load_emulator
 from dacycle.obs.batch import ObservationBatch
@@ -32,12 +32,9 @@ NETWORK_SEED = 99
 
 @dataclass(frozen=True)
 class Calibration:
-    """``covariance`` (degrees, channels, channels) of the mean forecast's error; ``share``: its part of the variance.
+    """``share``: mean over area and channels of the forecast's error variance over the anomalies' (both normalised)."""
 
-    ``share`` is the mean over area and channels of the error variance over that of the anomalies (both normalised).
-    """
-
-    covariance: Tensor
+    statistics: ForecastStatistics
     share: float
 
 

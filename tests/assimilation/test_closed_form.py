@@ -20,6 +20,7 @@ from dacycle.emulators.grid import bilinear, gaussian_grid
 
 GRID = gaussian_grid(16, 32)
 DEGREES, CHANNELS = 10, 3
+IDENTITY = torch.eye(CHANNELS).expand(DEGREES, -1, -1)
 TIME = datetime(2001, 8, 25, tzinfo=UTC)
 
 
@@ -85,7 +86,9 @@ def make_observations(prior: GaussianPrior, forecast: bool) -> Observations:
     drawn = prior.per_degree(
         prior.from_eigenvalues((0.21 * prior.eigenvalues).sqrt()), torch.randn(a.shape, generator=generator)
     )
-    return Observations(points, innovation, ForecastTerm(prior, error, prior.synthesise(shrunk + drawn)[0]))
+    return Observations(
+        points, innovation, ForecastTerm(prior, IDENTITY[:degrees], error, prior.synthesise(shrunk + drawn)[0])
+    )
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "gradients", "factors"])
@@ -115,7 +118,7 @@ def test_the_forecast_term_is_the_likelihood_of_a_calibrated_forecast() -> None:
     p = 0.3 * prior.covariance
     generator = torch.Generator().manual_seed(5)
     forecast = prior.sample(1, generator)[1] * 0.8
-    term = ForecastTerm(prior, p, forecast[0])
+    term = ForecastTerm(prior, IDENTITY, p, forecast[0])
     nothing, nowhere = torch.zeros(0, 4), torch.zeros(0, 4, dtype=torch.long)
     empty = PointOperator(prior, torch.zeros(0, dtype=torch.long), nowhere, nothing, nothing)
     observations = Observations(empty, torch.zeros(0), term)

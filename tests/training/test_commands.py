@@ -55,7 +55,7 @@ def test_persistent_weather_is_forecast_better_than_climatology(bundle: Path, ru
     """Red noise with a correlation of 0.94 over 12 hours: forecasts must leave far less than all of the variance."""
     found = calibrate(open_bundle(str(bundle)), open_nature(runs / "fine.nc"), 4.0, 4, lambda text: None, 60)
     assert found.share < 0.9
-    assert torch.linalg.eigvalsh(found.covariance).min() > -1e-3
+    assert torch.linalg.eigvalsh(found.statistics.covariance).min() > -1e-3
 
 
 def test_doctor_accepts_the_bundle(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
