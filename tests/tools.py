@@ -3,6 +3,8 @@
 import importlib
 import os
 import shutil
+import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -12,7 +14,9 @@ __all__ = ["require_module", "require_tool"]
 
 def require_tool(name: str) -> str:
     """The path of a program; without it the test is skipped, and fails where CI=true promises that it is there."""
-    if (path := shutil.which(name)) is None:
+    # A program that came with a Python package lies beside the interpreter, whether or not that is on the path.
+    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    if (path := shutil.which(name, path=beside)) is None:
         _absent(f"the program {name} is not installed")
     return str(path)
 
