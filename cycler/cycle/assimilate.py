@@ -3,20 +3,17 @@
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.cycler.cycle.outliers import reject_outliers
 from dacycle.cycler.cycle.states import Stage
 from dacycle.cycler.cycle.statistics import count, statistics
 from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, FORECAST, INPUTS, OBSERVATIONS, Task
 from dacycle.errors import DacycleError
-from dacycle.obs.background import background_check
 from dacycle.obs.batch import ObservationBatch
 from dacycle.obs.quality import withhold
 
 __all__ = ["assimilate"]
 
 FloatArray = npt.NDArray[np.float32]
-
-FORECAST_LIMIT = 4.0
-CLIMATOLOGY_LIMIT = 5.0  # the climatology is a poor background: only what is absurd fails it
 
 
 def assimilate(task: Task) -> None:
@@ -32,7 +29,7 @@ def assimilate(task: Task) -> None:
     batch = work.batch(OBSERVATIONS)
     climatology = observe(task.bundle, task.bundle.climatology.mean(time)[None], batch)[0]
     background = observe(task.bundle, lift(task.bundle, coarse, time), batch) if coarse is not None else None
-    batch = _check(task, batch, background, climatology)
+    batch = reject_outliers(task.bundle, batch, background)
     folds = task.config.assimilation
     batch = withhold(batch, folds.withhold_folds, folds.withhold_fold)
     work.keep_batch(Stage.ASSIMILATE, CHECKED, batch)
@@ -50,21 +47,6 @@ def assimilate(task: Task) -> None:
     work.keep_arrays(Stage.ASSIMILATE, ANALYSIS_EQUIVALENTS, told)
     if counts.used > 0:
         task.ledger.set_statistics(task.record.id, statistics(batch, background, analysis))
-
-
-def _check(
-    task: Task, batch: ObservationBatch, background: FloatArray | None, climatology: FloatArray
-) -> ObservationBatch:
-    """Outliers against the forecast ensemble; in a first cycle, against the climatology."""
-    if len(batch) == 0:
-        return batch
-    if background is not None:
-        spread = background.std(0, ddof=1) if len(background) > 1 else np.zeros(len(batch))
-        return background_check(batch, background, spread, FORECAST_LIMIT)
-    from dacycle.cycler.assimilation.fields import observe
-
-    std = observe(task.bundle, task.bundle.climatology.std[None], batch)[0]
-    return background_check(batch, climatology, std, CLIMATOLOGY_LIMIT)
 
 
 def _draw(task: Task, batch: ObservationBatch, coarse: FloatArray | None) -> None:

@@ -17,11 +17,13 @@ def reject_outliers(
     bundle: Bundle, batch: ObservationBatch, background: npt.NDArray[np.float32] | None
 ) -> ObservationBatch:
     """``batch`` with outliers marked; ``background`` (members, n): equivalents of the lifted forecast, or None."""
-    from dacycle.cycler.assimilation.fields import observe
-
+    if len(batch) == 0:
+        return batch
     if background is not None:
         spread = background.std(0, ddof=1) if len(background) > 1 else np.zeros(len(batch))
         return background_check(batch, background, spread, FORECAST_LIMIT)
+    from dacycle.cycler.assimilation.fields import observe
+
     climatology = observe(bundle, bundle.climatology.mean(batch.analysis_time)[None], batch)[0]
     std = observe(bundle, bundle.climatology.std[None], batch)[0]
     return background_check(batch, climatology, std, CLIMATOLOGY_LIMIT)
