@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser(given)
     args = parser.parse_args(given)
-    signal.signal(signal.SIGTERM, _stop)
-    # What to do about SIGINT is Python's: KeyboardInterrupt.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
     try:
         return args.handler(args) or 0
     except DacycleError as error:
@@ -56,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    from dacycle.cycler.cycle.watching import interrupted
+
+    interrupted.set()
     raise KeyboardInterrupt
 
 

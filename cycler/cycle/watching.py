@@ -1,19 +1,36 @@
 """Progress on a terminal, and as plain lines everywhere else."""
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
 from dacycle.cycler.cycle.progress import Observer, Progress
 
-__all__ = ["plain", "watching"]
+__all__ = ["interrupted", "plain", "watching"]
+
+interrupted = threading.Event()
+"""Set when the process was asked to stop. The exception that a signal raises can get lost (Python ignores it in
+destructors and in some callbacks of torch), so every point of progress asks here too."""
 
 
 @contextmanager
 def watching(stream: TextIO | None = None) -> Iterator[Observer]:
     """An observer for a command: a live bar on a terminal, else one line per stage and chunk."""
     out = stream or sys.stderr
+    with _showing(out) as show:
+
+        def observe(progress: Progress) -> None:
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+            show(progress)
+
+        yield observe
+
+
+@contextmanager
+def _showing(out: TextIO) -> Iterator[Observer]:
     if not out.isatty():
         yield plain(out)
         return
