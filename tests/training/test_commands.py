@@ -10,6 +10,7 @@ import torch
 
 from dacycle.cycler.assimilation.prior import load_prior
 from dacycle.cycler.bundle import NetworkCard, open_bundle
+from dacycle.cycler.experiments.osse import METHODS
 from dacycle.cycler.main import main
 from dacycle.cycler.training.calibrate import calibrate
 from dacycle.cycler.training.climatology import open_nature
@@ -84,6 +85,22 @@ def test_doctor_accepts_the_bundle(bundle: Path, tmp_path: Path, capsys: pytest.
     told = capsys.readouterr().out
     assert code == 0, told
     assert "small" in told
+
+
+def test_osse_scores_every_method_in_the_bundles_world(bundle: Path, tmp_path: Path) -> None:
+    truth, world = bundle.parent.parent / "fine.nc", tmp_path / "world"
+    times = ["--start", "2001-01-20T00", "--end", "2001-01-21T00"]
+    assert main(["simulate", "soundings", "--truth", str(truth), "--out", str(world), "--sites", "40", *times]) == 0
+    data = ["--archive", str(world / "archive"), "--truth", str(world / "truth.nc"), "--bundle", str(bundle)]
+    few = ["--members", "2", "--steps", "2", "--skip", "1"]
+    assert main(["osse", "--out", str(tmp_path / "out"), *data, *few]) == 0
+    told = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert told["world"] == "simulated"
+    assert set(told["scores"]) == set(METHODS)
+    climatology, alone = told["scores"]["climatology"], told["scores"]["soundings alone"]
+    assert climatology["rmse"][12] == pytest.approx(50.0, rel=0.5)  # z500 of the made-up world: 50 m about its mean
+    assert sum(a < c for a, c in zip(alone["crps"], climatology["crps"], strict=True)) > 8
+    assert "z500" in (tmp_path / "out" / "table.txt").read_text()
 
 
 def test_without_jcm_simulate_says_what_to_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
