@@ -1,4 +1,4 @@
-"""The ledger's tables, and how to connect to them.
+"""The ledger's tables of version 1, and how to connect to them; ``migrations.py`` has what came later.
 
 Columns that end in ``_at``, ``seconds`` and ``attempt`` or ``attempts`` are wall-clock times and counters, and
 ``events`` is a log: two runs that did the same work differ in nothing else. Times are text, ``2005-08-26T00:00:00Z``.
@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dacycle.cycler.cycle.migrations import STEPS, upgrade
 from dacycle.errors import StateError
 
 __all__ = ["VERSION", "connect_reader", "connect_writer", "ledger_errors"]
 
-VERSION = 1
+VERSION = 1 + len(STEPS)
 
 TABLES = """
 CREATE TABLE cycles (
@@ -118,8 +119,12 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        if _version(connection, path) == 0:
-            connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        version = _version(connection, path)
+        if version == 0:
+            script = f"BEGIN IMMEDIATE; {TABLES} {''.join(STEPS)} PRAGMA user_version = {VERSION}; COMMIT;"
+            connection.executescript(script)
+        else:
+            upgrade(connection, path, version)
         return connection
 
 
@@ -130,8 +135,11 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     with ledger_errors(path):
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=5.0, isolation_level=None, uri=True)
         connection.row_factory = sqlite3.Row
-        if _version(connection, path) == 0:
+        version = _version(connection, path)
+        if version == 0:
             raise StateError(f"no ledger at {path}: the file has no tables yet")
+        if version < VERSION:
+            raise StateError(f"ledger {path} has version {version}: any command that writes brings it to {VERSION}")
         return connection
 
 

@@ -1,0 +1,35 @@
+"""How the ledger's tables grew: one step per change, applied in order to older files, with a backup first.
+
+The tables of version 1 (``schema.TABLES``) never change; a new ledger is version 1 plus every step, so that the path
+that an upgrade takes is the one that every new file takes too. Append a step, never edit one that was released.
+"""
+
+import sqlite3
+from pathlib import Path
+
+from dacycle.errors import StateError
+
+__all__ = ["STEPS", "backup_path", "upgrade"]
+
+STEPS: tuple[str, ...] = ()
+"""SQL that makes version n + 2 of version n + 1 (n: the step's index)."""
+
+
+def backup_path(path: Path, version: int) -> Path:
+    """Where the ledger is kept as it was before it was upgraded from that version."""
+    return path.with_name(f"{path.stem}.v{version}{path.suffix}")
+
+
+def upgrade(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    """Bring an older ledger to the present version, all steps or none, after copying it to ``backup_path``."""
+    if version == 1 + len(STEPS):
+        return
+    backup = backup_path(path, version)
+    try:
+        with sqlite3.connect(backup) as copy:
+            connection.backup(copy)
+        copy.close()
+    except sqlite3.Error as error:
+        raise StateError(f"{backup}: the ledger cannot be backed up before its upgrade: {error}; make room") from error
+    steps = "".join(STEPS[version - 1 :])
+    connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {1 + len(STEPS)}; COMMIT;")
