@@ -3,8 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.cycler.cycle.arrivals import from_json
 from dacycle.cycler.cycle.outliers import reject_outliers
 from dacycle.cycler.cycle.states import Stage
+from dacycle.cycler.cycle.stations import station_records
 from dacycle.cycler.cycle.statistics import count, statistics
 from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, FORECAST, INPUTS, OBSERVATIONS, Task
 from dacycle.errors import DacycleError
@@ -45,6 +47,9 @@ def assimilate(task: Task) -> None:
     if background is not None:
         told["background"] = background
     work.keep_arrays(Stage.ASSIMILATE, ANALYSIS_EQUIVALENTS, told)
+    if not task.early:
+        arrived = from_json(task.inputs().get("soundings", []))
+        task.ledger.set_stations(task.record.id, station_records(batch, arrived, background, analysis))
     if counts.used > 0:
         task.ledger.set_statistics(task.record.id, statistics(batch, background, analysis))
 

@@ -14,6 +14,7 @@ from dacycle.cycler.cycle.records import (
     Departure,
     Event,
     StageRecord,
+    StationRecord,
     Statistics,
     format_time,
     parse_time,
@@ -51,6 +52,10 @@ class History:
     def _rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         with ledger_errors(self.path):
             return self._connection.execute(sql, values).fetchall()
+
+    def query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        """The rows of a SELECT, for readers that have a file of their own, as ``stations.py``."""
+        return self._rows(sql, *values)
 
     def cycles(
         self,
@@ -99,6 +104,13 @@ class History:
         )
         rows = self._rows(sql, stream, *sorted(FINISHED), format_time(since), format_time(until))
         return [datetime.fromisoformat(row["time"]) for row in rows]
+
+    def published(self, stream: Stream, since: datetime, until: datetime) -> list[datetime]:
+        """Times with a published cycle, both ends included, ascending."""
+        marks = ", ".join("?" * len(PUBLISHED))
+        sql = f"SELECT time FROM cycles WHERE stream = ? AND state IN ({marks}) AND time BETWEEN ? AND ? ORDER BY time"
+        rows = self._rows(sql, stream, *sorted(PUBLISHED), format_time(since), format_time(until))
+        return [parse_time(row["time"]) for row in rows]
 
     def by_id(self, cycle: int) -> CycleRecord:
         """The cycle of that number."""
@@ -183,6 +195,32 @@ class History:
             by_channel = {row["channel"]: _number(row["ratio"]) for row in ratios[cycle]}
             statistics[cycle] = Statistics(tables["omb"], tables["oma"], by_channel)
         return statistics
+
+    def station_records(self, station: str, since: datetime, until: datetime) -> dict[datetime, StationRecord]:
+        """What a station gave to the delayed cycles of a period, both ends included, by analysis time."""
+        joined = (
+            "JOIN cycles c ON c.id = s.cycle WHERE s.station = ? AND c.stream = 'delayed' AND c.state != 'superseded'"
+            " AND c.time BETWEEN ? AND ?"
+        )
+        span = station, format_time(since), format_time(until)
+        tables: dict[tuple[int, str], dict[str, Departure]] = {}
+        for row in self._rows(f"SELECT s.* FROM station_departures s {joined}", *span):
+            departure = Departure(row["n"], row["mean"], row["square"] ** 0.5)
+            tables.setdefault((row["cycle"], row["kind"]), {})[row["variable"]] = departure
+        return {
+            parse_time(row["time"]): StationRecord(
+                station=station,
+                lat=row["lat"],
+                lon=row["lon"],
+                received=row["received"],
+                used=row["used"],
+                withheld=row["withheld"],
+                rejected=row["rejected"],
+                omb=tables.get((row["cycle"], "omb"), {}),
+                oma=tables.get((row["cycle"], "oma"), {}),
+            )
+            for row in self._rows(f"SELECT c.time, s.* FROM station_history s {joined}", *span)
+        }
 
     def outcomes(self) -> dict[tuple[str, str], int]:
         """How often cycles came to each end, by (stream, state); never falls."""

@@ -7,6 +7,7 @@ from datetime import datetime
 import numpy as np
 
 from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.cycle.arrivals import Arrived, arrivals, as_json
 from dacycle.cycler.cycle.records import Counts
 from dacycle.cycler.cycle.states import Stage
 from dacycle.cycler.cycle.statistics import count
@@ -27,20 +28,25 @@ class NoSoundings(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Gathered:
-    """What the source had for an analysis time: checked observations, how many soundings, from which files.
+    """What the source had for an analysis time: checked observations, which soundings, from which files.
 
     ``files``: name below the archive's root -> sha256; ``problems``: what could not be read, in words.
     """
 
     batch: ObservationBatch
-    received: int
+    arrived: tuple[Arrived, ...]
     files: dict[str, str]
     problems: tuple[str, ...] = ()
 
     @classmethod
     def nothing(cls, time: datetime) -> "Gathered":
         """No soundings."""
-        return cls(empty_batch(time), 0, {})
+        return cls(empty_batch(time), (), {})
+
+    @property
+    def received(self) -> int:
+        """How many soundings."""
+        return len(self.arrived)
 
     @property
     def digest(self) -> str:
@@ -80,9 +86,9 @@ def gather(source: SoundingSource, bundle: Bundle, time: datetime) -> Gathered:
     files = {file.name: file.sha256 for file in soundings.inputs}
     problems += tuple(map(str, soundings.problems))
     if len(soundings) == 0:
-        return Gathered(empty_batch(time), 0, files, problems)
+        return Gathered(empty_batch(time), (), files, problems)
     batch = observations(soundings, time, bundle.channels)
-    return Gathered(_screened(batch, bundle), len(soundings), files, problems)
+    return Gathered(_screened(batch, bundle), arrivals(soundings), files, problems)
 
 
 def _screened(batch: ObservationBatch, bundle: Bundle) -> ObservationBatch:
@@ -115,6 +121,11 @@ def ingest(task: Task, gathered: Gathered, now: datetime) -> None:
     rejected = count(batch, gathered.received)
     # Nothing is used before the check against the background; what failed already is known.
     task.ledger.set_counts(task.record.id, Counts(gathered.received, 0, 0, rejected.values))
-    noted = {"received": gathered.received, "files": gathered.files, "problems": list(gathered.problems)}
+    noted = {
+        "received": gathered.received,
+        "files": gathered.files,
+        "problems": list(gathered.problems),
+        "soundings": as_json(gathered.arrived),
+    }
     task.work.keep_json(Stage.INGEST, INPUTS, noted)
     task.work.keep_batch(Stage.INGEST, OBSERVATIONS, batch)

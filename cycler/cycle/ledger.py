@@ -4,17 +4,20 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from dacycle.cycler.cycle.history import LEDGER_NAME, History
-from dacycle.cycler.cycle.records import Artefact, Counts, CycleRecord, Statistics, format_time
+from dacycle.cycler.cycle.records import Artefact, Counts, CycleRecord, StationRecord, Statistics, format_time
 from dacycle.cycler.cycle.schema import connect_writer, ledger_errors
 from dacycle.cycler.cycle.states import ENDS, PUBLISHED, State, Stream, allowed
 from dacycle.errors import StateError
 
 __all__ = ["Ledger"]
+
+STATION_HISTORY = timedelta(days=60)
+"""A month to look at, and as much again before a cycle of then is run anew."""
 
 
 class Ledger(History):
@@ -201,6 +204,24 @@ class Ledger(History):
             )
             ratios = [(cycle, name, ratio) for name, ratio in statistics.spread_skill.items()]
             db.executemany("INSERT INTO spread_skill (cycle, channel, ratio) VALUES (?, ?, ?)", ratios)
+
+    def set_stations(self, cycle: int, records: Iterable[StationRecord]) -> None:
+        """What each station gave; what is too old to be looked at goes."""
+        chosen = list(records)
+        with self._transaction() as db:
+            old = format_time(self.by_id(cycle).time - STATION_HISTORY)
+            for table in ("station_history", "station_departures"):
+                sql = f"DELETE FROM {table} WHERE cycle = ? OR cycle IN (SELECT id FROM cycles WHERE time < ?)"
+                db.execute(sql, (cycle, old))
+            rows = [(cycle, r.station, r.lat, r.lon, r.received, r.used, r.withheld, r.rejected) for r in chosen]
+            db.executemany("INSERT INTO station_history VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            departures = [
+                (cycle, r.station, kind, variable, d.n, d.bias, d.rms**2)
+                for r in chosen
+                for kind, by_variable in (("omb", r.omb), ("oma", r.oma))
+                for variable, d in by_variable.items()
+            ]
+            db.executemany("INSERT INTO station_departures VALUES (?, ?, ?, ?, ?, ?, ?)", departures)
 
     def set_note(self, key: str, value: str) -> None:
         """Remember a value."""

@@ -11,7 +11,39 @@ from dacycle.errors import StateError
 
 __all__ = ["STEPS", "backup_path", "upgrade"]
 
-STEPS: tuple[str, ...] = ()
+STEPS: tuple[str, ...] = (
+    """
+    CREATE TABLE station_history (              -- what each station gave to a delayed cycle; kept for two months
+        cycle INTEGER NOT NULL REFERENCES cycles(id) ON DELETE CASCADE,
+        station TEXT NOT NULL,
+        lat REAL,                               -- of its last sounding, NULL where that told no position
+        lon REAL,
+        received INTEGER NOT NULL,              -- soundings
+        used INTEGER NOT NULL,                  -- values, as the next two
+        withheld INTEGER NOT NULL,
+        rejected INTEGER NOT NULL,
+        PRIMARY KEY (cycle, station)
+    ) WITHOUT ROWID;
+    CREATE TABLE station_departures (           -- in units of the expected error
+        cycle INTEGER NOT NULL REFERENCES cycles(id) ON DELETE CASCADE,
+        station TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('omb', 'oma')),
+        variable TEXT NOT NULL,                 -- t, u, v, q, z, sp over all levels
+        n INTEGER NOT NULL,
+        mean REAL NOT NULL,
+        square REAL NOT NULL,                   -- mean square
+        PRIMARY KEY (cycle, station, kind, variable)
+    ) WITHOUT ROWID;
+    CREATE TABLE blacklist (                    -- decided from the departures before 'since'; ends at 'until'
+        station TEXT NOT NULL,
+        variable TEXT NOT NULL,
+        since TEXT NOT NULL,
+        until TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (station, variable, since)
+    ) WITHOUT ROWID;
+    """,
+)
 """SQL that makes version n + 2 of version n + 1 (n: the step's index)."""
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "Departure",
     "Event",
     "StageRecord",
+    "StationRecord",
     "Statistics",
     "format_time",
     "parse_time",
@@ -119,6 +120,23 @@ class Statistics:
     omb: dict[str, Departure]
     oma: dict[str, Departure]
     spread_skill: dict[str, float]
+
+
+@dataclass(frozen=True)
+class StationRecord:
+    """What one station gave to one cycle: ``received`` soundings, values by fate, departures by variable (t, u, v, q,
+    z, sp) in units of the expected error. The position is in degrees, None where no sounding told it.
+    """
+
+    station: str
+    lat: float | None
+    lon: float | None
+    received: int
+    used: int
+    withheld: int
+    rejected: int
+    omb: dict[str, Departure]
+    oma: dict[str, Departure]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dacycle.cycler.cycle.history import LEDGER_NAME, History
 from dacycle.cycler.cycle.ledger import Ledger
 from dacycle.cycler.cycle.lock import exclusive
 from dacycle.cycler.cycle.records import Artefact, Counts, Departure, Statistics, format_time, parse_time
+from dacycle.cycler.cycle.schema import VERSION
 from dacycle.cycler.cycle.states import TRANSITIONS, Stage, State, Stream, allowed
 from dacycle.errors import StateError
 
@@ -162,7 +163,7 @@ def test_absent_damaged_and_newer_ledgers_are_told_in_one_line(tmp_path: Path) -
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(StateError, match="has version 99; this program knows 1"):
+    with pytest.raises(StateError, match=f"has version 99; this program knows {VERSION}"):
         Ledger.open(tmp_path)
 
 
