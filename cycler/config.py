@@ -135,7 +135,7 @@ class Assimilation(Section):
 class Products(Section):
     formats: tuple[Literal["grib2", "netcdf"], ...] = Field(default=("grib2", "netcdf"), description="that are written")
     members: bool = Field(default=True, description="each member besides mean and spread")
-    retention_days: float = Field(default=0, ge=0, description="0 keeps everything")
+    retention_days: float = Field(default=0, ge=0, description="older products go; 0 keeps everything")
 
 
 class Service(Section):

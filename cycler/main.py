@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
+from dacycle.cycler.arguments import analysis_time
 from dacycle.errors import DacycleError
 
 __all__ = ["main"]
@@ -24,6 +25,7 @@ ELSEWHERE = {
         "dacycle.cycler.experiments.demo",
         "offline: bundled soundings and models, the real cycle, a table of scores",
     ),
+    "catalogue": ("dacycle.cycler.cycle.catalogue_command", "list, find, check and retire products"),
     "osse": ("dacycle.cycler.experiments.osse", "observing-system simulation experiment: the table of methods"),
     "simulate": ("dacycle.cycler.training.simulate_command", "run the nature model that bundles are trained on"),
     "bundle": ("dacycle.cycler.training.bundle_command", "put a model bundle together"),
@@ -78,7 +80,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     _elsewhere(commands, ["demo"], ELSEWHERE, given)
     add("run", _run, "the daemon, in the foreground")
     cycle = add("cycle", _cycle, "one cycle now")
-    cycle.add_argument("time", type=_time, metavar="TIME", help="analysis time, as 2005-08-26T00 (UTC)")
+    cycle.add_argument("time", type=analysis_time, metavar="TIME", help="analysis time, as 2005-08-26T00 (UTC)")
     told = "the early stream up to TIME, from the newest delayed analysis before it, with what has arrived"
     cycle.add_argument("--early", action="store_true", help=told)
     for name, handler, text in (
@@ -86,8 +88,8 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         ("verify", _verify, "scores: withheld stations, gridded truth, rank histograms"),
     ):
         command = add(name, handler, text)
-        command.add_argument("start", type=_time, metavar="START", help="first analysis time")
-        command.add_argument("end", type=_time, metavar="END", help="last analysis time")
+        command.add_argument("start", type=analysis_time, metavar="START", help="first analysis time")
+        command.add_argument("end", type=analysis_time, metavar="END", help="last analysis time")
         if name == "verify":
             command.add_argument("--truth", type=Path, metavar="FILE", help="netCDF file with the true fields")
             command.add_argument("--json", action="store_true", help="as JSON")
@@ -97,7 +99,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     config.add_argument("what", choices=["schema", "default"], help="JSON schema, or a commented file of defaults")
     train = commands.add_parser("train", help="train a part of a model bundle", description="Train a part of a bundle.")
     _elsewhere(train.add_subparsers(metavar="PART", required=True), list(TRAINING), TRAINING, given[1:])
-    _elsewhere(commands, ["osse", "simulate", "bundle"], ELSEWHERE, given)
+    _elsewhere(commands, ["catalogue", "osse", "simulate", "bundle"], ELSEWHERE, given)
     return parser
 
 
@@ -115,15 +117,6 @@ def _elsewhere(
             found = importlib.import_module(module)
             found.add_arguments(command)
             command.set_defaults(handler=found.run)
-
-
-def _time(text: str) -> datetime:
-    """An analysis time in UTC, as 2005-08-26T00, with minutes, seconds and Z if one likes."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a time as 2005-08-26T00, got {text!r}") from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _now() -> datetime:

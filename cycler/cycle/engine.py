@@ -29,6 +29,7 @@ from dacycle.cycler.cycle.states import ACTIVE, PUBLISHED, STATE_OF, Stage, Stat
 from dacycle.cycler.cycle.task import INITIAL, Task
 from dacycle.cycler.cycle.workspace import Workspace
 from dacycle.cycler.products.atomic import clear_stale
+from dacycle.cycler.products.catalogue import lying
 from dacycle.errors import ConfigError, DacycleError, SourceError, StateError
 from dacycle.obs.source import SoundingSource, open_source
 
@@ -59,6 +60,8 @@ class Engine:
             self.ledger.move(record.id, State.PENDING, now, "interrupted", tell=text, level="warning")
         for record in self.ledger.in_states(PUBLISHED):
             self._tidy(record)
+        for time, stream in self.ledger.uncatalogued():
+            self.ledger.enter_products(time, stream, lying(self.state, time, stream))
 
     def look(self, now: datetime) -> datetime | None:
         """Ask the source for its newest time and remember it; SourceError where it cannot be read."""
@@ -265,7 +268,6 @@ def refuse_unbuilt(config: Config) -> None:
     unbuilt = {
         "ensemble.executor = dask": config.ensemble.executor != "local",
         "assimilation.model_observations": bool(config.assimilation.model_observations),
-        "products.retention_days": config.products.retention_days > 0,
     }
     asked = [key for key, wanted in unbuilt.items() if wanted]
     if asked:

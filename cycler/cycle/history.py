@@ -21,6 +21,7 @@ from dacycle.cycler.cycle.records import (
 )
 from dacycle.cycler.cycle.schema import connect_reader, ledger_errors
 from dacycle.cycler.cycle.states import FINISHED, PUBLISHED, State, Stream
+from dacycle.cycler.products.catalogue import Entry, Status, find
 
 __all__ = ["LEDGER_NAME", "History"]
 
@@ -221,6 +222,26 @@ class History:
             )
             for row in self._rows(f"SELECT c.time, s.* FROM station_history s {joined}", *span)
         }
+
+    def products(
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        stream: Stream | None = None,
+        statuses: Iterable[Status] = ("valid",),
+    ) -> list[Entry]:
+        """The catalogue's entries by ascending time; both ends are inclusive."""
+        with ledger_errors(self.path):
+            return find(self._connection, since, until, stream, statuses)
+
+    def uncatalogued(self) -> list[tuple[datetime, Stream]]:
+        """Published cycles that the catalogue does not know: those from before there was one."""
+        marks = ", ".join("?" * len(PUBLISHED))
+        sql = (
+            f"SELECT time, stream FROM cycles WHERE state IN ({marks}) EXCEPT SELECT time, stream FROM products"
+            " ORDER BY time, stream"
+        )
+        return [(parse_time(row["time"]), Stream(row["stream"])) for row in self._rows(sql, *sorted(PUBLISHED))]
 
     def outcomes(self) -> dict[tuple[str, str], int]:
         """How often cycles came to each end, by (stream, state); never falls."""

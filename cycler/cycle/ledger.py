@@ -12,6 +12,7 @@ from dacycle.cycler.cycle.history import LEDGER_NAME, History
 from dacycle.cycler.cycle.records import Artefact, Counts, CycleRecord, StationRecord, Statistics, format_time
 from dacycle.cycler.cycle.schema import connect_writer, ledger_errors
 from dacycle.cycler.cycle.states import ENDS, PUBLISHED, State, Stream, allowed
+from dacycle.cycler.products.catalogue import Entry, enter
 from dacycle.errors import StateError
 
 __all__ = ["Ledger"]
@@ -222,6 +223,18 @@ class Ledger(History):
                 for variable, d in by_variable.items()
             ]
             db.executemany("INSERT INTO station_departures VALUES (?, ?, ?, ?, ?, ?, ?)", departures)
+
+    def enter_products(self, time: datetime, stream: Stream, entries: Iterable[Entry]) -> None:
+        """Make the catalogue's rows of a cycle what lies on disk."""
+        with self._transaction() as db:
+            enter(db, time, stream.value, entries)
+
+    def retire(self, before: datetime) -> None:
+        """Products and stage files of all earlier analysis times are about to go."""
+        at = format_time(before)
+        with self._transaction() as db:
+            db.execute("UPDATE products SET status = 'removed' WHERE time < ?", (at,))
+            db.execute("DELETE FROM artefacts WHERE cycle IN (SELECT id FROM cycles WHERE time < ?)", (at,))
 
     def set_note(self, key: str, value: str) -> None:
         """Remember a value."""

@@ -43,6 +43,23 @@ STEPS: tuple[str, ...] = (
         PRIMARY KEY (station, variable, since)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE products (                     -- the catalogue: one row per published revision
+        time TEXT NOT NULL,
+        stream TEXT NOT NULL CHECK (stream IN ('delayed', 'early')),
+        revision INTEGER NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('valid', 'superseded', 'removed')),
+        kind TEXT NOT NULL CHECK (kind IN ('analysis', 'forecast')),
+        folder TEXT NOT NULL,                   -- below the state directory
+        files TEXT NOT NULL,                    -- JSON: name -> bytes
+        members INTEGER NOT NULL,
+        background TEXT NOT NULL,
+        method TEXT NOT NULL,
+        bundle TEXT NOT NULL,
+        world TEXT NOT NULL,
+        PRIMARY KEY (time, stream, revision)
+    );
+    """,
 )
 """SQL that makes version n + 2 of version n + 1 (n: the step's index)."""
 

@@ -6,11 +6,12 @@ from dacycle.cycler.cycle.models import threads
 from dacycle.cycler.cycle.records import CycleRecord
 from dacycle.cycler.cycle.states import Stage, State
 from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, INITIAL, Task
+from dacycle.cycler.products.catalogue import lying
 from dacycle.cycler.products.ensemble import Ensemble
-from dacycle.cycler.products.manifest import Stream
+from dacycle.cycler.products.folders import Stream, product_folder
 from dacycle.cycler.products.observations import ObservationTable
 from dacycle.cycler.products.provenance import Provenance
-from dacycle.cycler.products.publish import ProductRequest, product_folder
+from dacycle.cycler.products.publish import ProductRequest
 from dacycle.cycler.products.publish import publish as publish_products
 
 __all__ = ["publish"]
@@ -46,6 +47,7 @@ def publish(task: Task) -> None:
     folder = product_folder(config.paths.state, record.time, stream)
     manifest = publish_products(folder, request, keep_superseded=not task.early)
     task.tell("renamed", Stage.PUBLISH, folder.name)
+    task.ledger.enter_products(record.time, record.stream, lying(config.paths.state, record.time, stream))
     for name, file in manifest.products.items():
         task.work.enter(Stage.PUBLISH, name, folder / name, file.sha256, file.bytes)
 

@@ -123,7 +123,7 @@ def _against_truth(
 def _published(config: Config, bundle: Bundle, record: CycleRecord) -> "np.ndarray[Any, np.dtype[np.float32]]":
     """The members (N, channels, nlat, nlon) of a cycle, or its mean (1, ...), from the products."""
     from dacycle.cycler.products.fields import read_fields
-    from dacycle.cycler.products.publish import product_folder
+    from dacycle.cycler.products.folders import product_folder
 
     folder = product_folder(config.paths.state, record.time)
     stem = "analysis" if record.state == State.PUBLISHED else "forecast"

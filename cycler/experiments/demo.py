@@ -18,8 +18,8 @@ from dacycle.cycler.experiments.comparison import NO_LOOP, SOUNDINGS, Comparison
 from dacycle.cycler.experiments.meter import Meter
 from dacycle.cycler.experiments.scores import FloatArray, Rmse, mean_over, rmse, score_table
 from dacycle.cycler.products.fields import read_fields
+from dacycle.cycler.products.folders import product_folder
 from dacycle.cycler.products.observations import read_observations
-from dacycle.cycler.products.publish import product_folder
 from dacycle.cycler.products.truth import Truth, open_truth
 from dacycle.errors import DacycleError
 

@@ -12,13 +12,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from dacycle.cycler.products.atomic import Artefact, describe, write_text
+from dacycle.cycler.products.folders import Stream
 from dacycle.cycler.products.provenance import Provenance
 from dacycle.errors import ProductError
 
-__all__ = ["MANIFEST", "BundleName", "FileRecord", "Manifest", "Stream", "read_manifest", "verify", "write_manifest"]
+__all__ = ["MANIFEST", "BundleName", "FileRecord", "Manifest", "read_manifest", "verify", "write_manifest"]
 
 MANIFEST = "manifest.json"
-Stream = Literal["delayed", "early"]
 
 
 class FileRecord(BaseModel):

@@ -1,10 +1,5 @@
 """All products of one cycle appear at once, or stay as they were.
 
-state/products/YYYY/MM/DD/HH/            the newest products of the delayed stream, manifest.json among them
-                         HH/early/       those of the early stream, a product folder of the same kind
-                         HH/superseded/1 what a rerun replaced, by revision, with superseded.json in it
-                         .HH.staging     being written, or left by a process that died
-
 A cycle is written into the staging folder, manifest last, and the two folders change places; a reader that has
 opened the old folder keeps it whole. Only one process publishes: the one that holds the lock of the state directory.
 """
@@ -23,17 +18,18 @@ from typing import Any
 from dacycle.cycler.products.atomic import Artefact, flush, write_text
 from dacycle.cycler.products.ensemble import Ensemble, Kind
 from dacycle.cycler.products.exchange import exchange, undo_exchange
+from dacycle.cycler.products.folders import EARLY, SUPERSEDED, Stream
 from dacycle.cycler.products.grib import write_grib
-from dacycle.cycler.products.manifest import Manifest, Stream, read_manifest, verify, write_manifest
+from dacycle.cycler.products.manifest import Manifest, read_manifest, verify, write_manifest
 from dacycle.cycler.products.netcdf import write_netcdf
 from dacycle.cycler.products.observations import ObservationTable, write_observations
 from dacycle.cycler.products.provenance import Provenance, stamp
 from dacycle.errors import ProductError
 
-__all__ = ["FORMATS", "ProductRequest", "product_folder", "publish", "recover"]
+__all__ = ["FORMATS", "ProductRequest", "publish", "recover"]
 
 FORMATS = ("grib2", "netcdf")
-EARLY, SUPERSEDED, MARK = "early", "superseded", "superseded.json"
+MARK = "superseded.json"
 
 
 @dataclass(frozen=True)
@@ -62,12 +58,6 @@ class ProductRequest:
             raise ProductError(f"expected an analysis of {stamp(self.time)}; got the {self.analysis}")
         if any(forecast.hours is None for forecast in self.forecasts):
             raise ProductError(f"expected forecasts with their hours; got the {self.forecasts[0]}")
-
-
-def product_folder(state: Path, time: datetime, stream: Stream = "delayed") -> Path:
-    """Where the products of an analysis time lie."""
-    folder = state / "products" / f"{time:%Y/%m/%d/%H}"
-    return folder if stream == "delayed" else folder / EARLY
 
 
 def publish(folder: Path, request: ProductRequest, keep_superseded: bool = True) -> Manifest:

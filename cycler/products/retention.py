@@ -1,15 +1,16 @@
-"""Old products go by rule: what is older than a limit, unless something still needs it."""
+"""Product folders that are older than a limit, and removing them at once for whoever reads; the rule is elsewhere."""
 
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from dacycle.cycler.products.atomic import flush
+from dacycle.cycler.products.folders import published_times
 from dacycle.errors import ProductError
 
-__all__ = ["Expired", "expired", "published_times", "remove"]
+__all__ = ["Expired", "expired", "remove"]
 
 REMOVED = ".removed"
 
@@ -23,23 +24,12 @@ class Expired:
     bytes: int
 
 
-def published_times(state: Path) -> Iterator[tuple[datetime, Path]]:
-    """Analysis times that have a product folder below ``state``, ascending, with it."""
-    for folder in sorted((state / "products").glob("[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]/[0-9][0-9]")):
-        try:
-            time = datetime(*(int(part) for part in folder.parts[-4:]), tzinfo=UTC)  # type: ignore[misc,arg-type]
-        except ValueError:  # digits that are no date are none of ours
-            continue
-        if folder.is_dir():
-            yield time, folder
-
-
-def expired(state: Path, before: datetime, needed: Collection[datetime]) -> list[Expired]:
-    """Folders of analysis times earlier than ``before`` that are not ``needed``; nothing is removed: the dry run."""
+def expired(state: Path, before: datetime) -> list[Expired]:
+    """Folders of analysis times earlier than ``before``; nothing is removed: the dry run."""
     return [
         Expired(time, folder, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
         for time, folder in published_times(state)
-        if time < before and time not in needed
+        if time < before
     ]
 
 

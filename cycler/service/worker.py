@@ -9,6 +9,7 @@ from dacycle.cycler.cycle.early import FARTHEST, run_early
 from dacycle.cycler.cycle.engine import Engine
 from dacycle.cycler.cycle.owed import FIRST, SOURCE_NEWEST, Owed, first_time, owed_delayed, stale_delayed
 from dacycle.cycler.cycle.records import CycleRecord, format_time
+from dacycle.cycler.cycle.retention import retire
 from dacycle.cycler.cycle.states import FINISHED, State, Stream
 from dacycle.errors import DacycleError, SourceError
 
@@ -18,6 +19,7 @@ WAIT = timedelta(minutes=5)
 """Between two looks at a source that had nothing; the first pause after a failure, doubled after each further one."""
 LONGEST_WAIT = timedelta(hours=6)
 EARLY_EVERY = timedelta(minutes=30)
+RETIRE_EVERY = timedelta(hours=1)
 
 
 class Worker:
@@ -29,6 +31,7 @@ class Worker:
         self._told: dict[str, str] = {}
         self._early_done: tuple[datetime, int] | None = None
         self._early_at: datetime | None = None
+        self._retired_at: datetime | None = None
 
     def work(self) -> None:
         """Everything that is owed now. ``Stopped`` passes through; what goes wrong with a cycle is in the ledger."""
@@ -47,6 +50,7 @@ class Worker:
                 break
         if config.cycle.early_stream:
             self._early()
+        self._retire()
 
     def _look(self) -> datetime | None:
         now = self.clock()
@@ -103,6 +107,19 @@ class Worker:
         else:
             self._told.pop("early", None)
         self._early_done, self._early_at = (target, base.id), now
+
+    def _retire(self) -> None:
+        """Let old products go, now and then."""
+        now = self.clock()
+        if self._retired_at is not None and timedelta(0) <= now - self._retired_at < RETIRE_EVERY:
+            return
+        self._retired_at = now
+        try:
+            retire(self.engine.ledger, self.engine.config, now)
+        except DacycleError as error:
+            self._once("retention", f"old products could not be removed: {error}", "warning")
+        else:
+            self._told.pop("retention", None)
 
     def _once(self, topic: str, text: str, level: str = "info") -> None:
         """Tell the log and the operator, but not again at every waking."""

@@ -13,8 +13,9 @@ import pytest
 
 from dacycle.cycler.products import exchange as exchange_module
 from dacycle.cycler.products import publish as publish_module
+from dacycle.cycler.products.folders import product_folder
 from dacycle.cycler.products.manifest import read_manifest, verify
-from dacycle.cycler.products.publish import ProductRequest, product_folder, publish, recover
+from dacycle.cycler.products.publish import ProductRequest, publish, recover
 from dacycle.errors import ProductError
 from tests.products.samples import PROVENANCE, TIME, ensemble, request, small
 
