@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test check format clean
+.PHONY: demo test check fuzz format clean
 
 demo: $(STAMP)
 	$(BIN)/dacycle demo --workdir demo-work
@@ -17,6 +17,12 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Hostile bytes for the readers of soundings, listings and zips, for so many seconds; atheris has wheels for CPython on Linux.
+SECONDS ?= 1800
+fuzz: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,fuzz]'
+	PYTHONPATH=. $(BIN)/python -m tests.fuzz.run --seconds $(SECONDS) --work fuzz-work
+
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -28,4 +34,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist demo-work .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist demo-work fuzz-work .pytest_cache .mypy_cache .ruff_cache

@@ -8,7 +8,7 @@ doc/igra2-station-list.txt                     positions, elevations, years of a
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.errors import SourceError
-from dacycle.obs.igra.format import parse
-from dacycle.obs.igra.spans import Span, minute, read_span
+from dacycle.obs.igra.assembly import assemble
+from dacycle.obs.igra.spans import Span, Window, minute, read_span
 from dacycle.obs.igra.stations import Station, parse_stations
 from dacycle.obs.igra.zips import DataFile, UnreadableZipError, data_file
 from dacycle.obs.soundings import WINDOW_HOURS, InputFile, Problem, Soundings
@@ -30,7 +30,6 @@ POR = "access/data-por"
 STATION_LIST = "doc/igra2-station-list.txt"
 
 Stamp = tuple[int, int, int]
-Window = tuple[np.datetime64, np.datetime64]
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class FolderSource:
         with self._lock:
             stations = self._stations()
             spans = [self._span(entry, window) for entry in self._candidates(time, stations.stations)]
-        found = _read(spans, window)
+        found = assemble(spans, window)
         listed = (stations.source,) if stations.source else ()
         located = _located(found, stations.stations)
         return replace(located, problems=stations.problems + found.problems, inputs=listed + found.inputs)
@@ -167,57 +166,6 @@ class FolderSource:
 
 def _stamp(status: os.stat_result) -> Stamp:
     return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _read(spans: Sequence[Span | Problem], window: Window) -> Soundings:
-    """The soundings of ``window`` in all ``spans``, parsed in one go; problems name the files they are in.
-
-    Of a sounding that occurs more than once under the same station, nominal and release time, the first stands.
-    """
-    texts: list[bytes] = []
-    sources: list[InputFile] = []
-    origins: list[int] = []
-    unreadable = [span for span in spans if isinstance(span, Problem)]
-    for span in spans:
-        if isinstance(span, Problem):
-            continue
-        for piece in span.pieces(*window):
-            texts.append(piece.text)
-            sources.append(span.source)
-            origins.append(piece.line)
-    text = b"".join(texts)
-    found = parse(text, "")
-    first_line = np.cumsum([1, *(piece.count(b"\n") for piece in texts)])
-    first_byte = np.cumsum([0, *map(len, texts)])
-
-    def located(problem: Problem) -> Problem:
-        if problem.line is None:
-            return problem
-        k = int(np.searchsorted(first_line, problem.line, side="right")) - 1
-        return replace(problem, file=sources[k].name, line=origins[k] + problem.line - int(first_line[k]))
-
-    reports = found.reports
-    reference = reports.reference
-    inside = np.flatnonzero((reference >= window[0]) & (reference < window[1]))
-    chosen = inside[np.sort(np.unique(reports.key[inside], return_index=True)[1])]
-    begin, end = reports.begin[chosen], reports.end[chosen]
-    digests = [hashlib.sha256(text[a:b]).hexdigest()[:16] for a, b in zip(begin, end, strict=True)]
-    kept = found.select(chosen)
-    kept = replace(kept, reports=replace(kept.reports, digest=np.array(digests, "U16")))
-    origin = np.searchsorted(first_byte, begin, side="right") - 1
-    inputs = {sources[k].name: sources[k] for k in origin.tolist()}
-    strangers = [
-        Problem(sources[k].name, None, None, f"a sounding of another station, {station}")
-        for k, station in zip(origin.tolist(), kept.reports.station.tolist(), strict=True)
-        if station not in sources[k].name
-    ]
-    dated = [
-        Problem(span.source.name, None, None, f"{span.late} soundings dated later than its name allows, left aside")
-        for span in spans
-        if isinstance(span, Span) and span.late
-    ]
-    problems = (*unreadable, *dated, *(located(problem) for problem in found.problems), *strangers)
-    return replace(kept, problems=problems, inputs=tuple(inputs.values()))
 
 
 def _located(found: Soundings, stations: dict[str, Station]) -> Soundings:

@@ -11,7 +11,7 @@ from dacycle.obs.igra.format import index
 from dacycle.obs.igra.zips import DataFile, UnreadableZipError, unzip
 from dacycle.obs.soundings import InputFile
 
-__all__ = ["Piece", "Span", "minute", "read_span"]
+__all__ = ["Piece", "Span", "Window", "minute", "read_span"]
 
 SMALL = 256 << 10
 """A text of at most this many bytes is kept whole."""
@@ -19,6 +19,7 @@ REACH = np.timedelta64(5, "D")
 """How far around the wanted window a longer text is kept: 20 soundings of 200 levels are some 0.2 MB a station."""
 
 Minute = np.datetime64
+Window = tuple[Minute, Minute]
 
 
 def minute(time: datetime) -> Minute:
@@ -79,7 +80,7 @@ class Span:
         return pieces
 
 
-def read_span(content: bytes, file: DataFile, name: str, window: tuple[Minute, Minute] | None) -> Span:
+def read_span(content: bytes, file: DataFile, name: str, window: Window | None) -> Span:
     """The span of a zip's ``content`` around ``window`` (None: around its newest sounding).
 
     UnreadableZipError when the zip is not what it should be or its text has no sounding at all.
