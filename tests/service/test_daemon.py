@@ -20,7 +20,7 @@ from dacycle.cycler.cycle.states import State, Stream
 from tests.cycle.small_world import START, config, hours, soundings, toml
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
 NOW = hours(30)
 
 
