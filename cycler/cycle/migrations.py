@@ -58,6 +58,34 @@ STEPS: tuple[str, ...] = (
         bundle TEXT NOT NULL,
         world TEXT NOT NULL,
         PRIMARY KEY (time, stream, revision)
+    CREATE TABLE requests (                     -- what operators asked for; done_at: when the writer answered
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL CHECK (kind IN ('hold', 'release', 'skip', 'rerun')),
+        time TEXT NOT NULL,
+        stage TEXT NOT NULL DEFAULT '',
+        by TEXT NOT NULL DEFAULT '',
+        asked_at TEXT NOT NULL,
+        done_at TEXT,
+        answer TEXT NOT NULL DEFAULT ''
+    );
+    CREATE TABLE reruns (                       -- delayed cycles to run again; owed until a newer version is published
+        cycle INTEGER PRIMARY KEY REFERENCES cycles(id) ON DELETE CASCADE,
+        stage TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('owed', 'given_up'))
+    );
+    CREATE TABLE late (                         -- soundings that came, or changed, after a cycle was published
+        cycle INTEGER PRIMARY KEY REFERENCES cycles(id) ON DELETE CASCADE,
+        new INTEGER NOT NULL,
+        revised INTEGER NOT NULL,
+        seen_at TEXT NOT NULL
+    );
+    CREATE TABLE lease (                        -- who leads, in one row; epoch counts leaders, beats their life signs
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        epoch INTEGER NOT NULL,
+        holder TEXT NOT NULL,
+        machine TEXT NOT NULL,
+        beats INTEGER NOT NULL
     );
     """,
 )

@@ -1,7 +1,8 @@
 """The ledger's tables of version 1, and how to connect to them; ``migrations.py`` has what came later.
 
-Columns that end in ``_at``, ``seconds`` and ``attempt`` or ``attempts`` are wall-clock times and counters, and
-``events`` is a log: two runs that did the same work differ in nothing else. Times are text, ``2005-08-26T00:00:00Z``.
+Columns that end in ``_at``, ``seconds`` and ``attempt`` or ``attempts`` are wall-clock times and counters, ``events``
+is a log, and ``lease`` says who writes: two runs that did the same work differ in nothing else. Times are text,
+``2005-08-26T00:00:00Z``.
 """
 
 import sqlite3
@@ -12,7 +13,7 @@ from pathlib import Path
 from dacycle.cycler.cycle.migrations import STEPS, upgrade
 from dacycle.errors import StateError
 
-__all__ = ["VERSION", "connect_reader", "connect_writer", "ledger_errors"]
+__all__ = ["VERSION", "connect_asker", "connect_reader", "connect_writer", "ledger_errors"]
 
 VERSION = 1 + len(STEPS)
 
@@ -130,10 +131,20 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that cannot write and that the writer never waits for; StateError where there is no ledger."""
+    return _connect_existing(path, "ro")
+
+
+def connect_asker(path: Path) -> sqlite3.Connection:
+    """For a process that is not the writer and enters a request; StateError where there is no ledger."""
+    return _connect_existing(path, "rw")
+
+
+def _connect_existing(path: Path, mode: str) -> sqlite3.Connection:
     if not path.is_file():
         raise StateError(f"no ledger at {path}: nothing has run with this state directory yet")
     with ledger_errors(path):
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=5.0, isolation_level=None, uri=True)
+        uri = f"{path.absolute().as_uri()}?mode={mode}"
+        connection = sqlite3.connect(uri, timeout=5.0, isolation_level=None, uri=True)
         connection.row_factory = sqlite3.Row
         version = _version(connection, path)
         if version == 0:
