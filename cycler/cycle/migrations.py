@@ -58,6 +58,9 @@ STEPS: tuple[str, ...] = (
         bundle TEXT NOT NULL,
         world TEXT NOT NULL,
         PRIMARY KEY (time, stream, revision)
+    );
+    """,
+    """
     CREATE TABLE requests (                     -- what operators asked for; done_at: when the writer answered
         id INTEGER PRIMARY KEY,
         kind TEXT NOT NULL CHECK (kind IN ('hold', 'release', 'skip', 'rerun')),
