@@ -68,6 +68,9 @@ class Cycle(Section):
     first: UtcTime | None = Field(
         default=None, description="the first analysis; unset: the newest time that the source covers"
     )
+    last: UtcTime | None = Field(
+        default=None, description="the last analysis, for a period of the past; unset: it goes on"
+    )
     cutoff_hours: float = Field(
         default=72, ge=0, description="the delayed cycle waits so long and until the source has it,"
     )
@@ -90,6 +93,8 @@ class Cycle(Section):
             raise ValueError(
                 f"expected cutoff_max_hours >= cutoff_hours, got {self.cutoff_max_hours:g} < {self.cutoff_hours:g}"
             )
+        if self.first is not None and self.last is not None and self.last < self.first:
+            raise ValueError(f"expected first <= last, got {self.first:%Y-%m-%dT%H} > {self.last:%Y-%m-%dT%H}")
         return self
 
 
@@ -142,6 +147,9 @@ class Service(Section):
     host: str = Field(default="127.0.0.1", description="address of the status page, the API and the metrics")
     port: int = Field(default=8642, ge=0, le=65535, description="0: any free one")
     heartbeat_seconds: float = Field(default=20, gt=0, le=60, description="how often the daemon looks for owed cycles")
+    token_file: Path | None = Field(
+        default=None, description="holds the token that hold, release, skip and rerun ask for; unset: they are off"
+    )
     stop_seconds: float = Field(default=15, ge=0, description="how long a stop waits for the running stage")
 
 

@@ -4,11 +4,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.cycler.cycle.arrivals import from_json
+from dacycle.cycler.cycle.increment import packed
 from dacycle.cycler.cycle.outliers import reject_outliers
+from dacycle.cycler.cycle.ranks import rank_counts
 from dacycle.cycler.cycle.states import Stage
 from dacycle.cycler.cycle.stations import station_records
 from dacycle.cycler.cycle.statistics import count, statistics
-from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, FORECAST, INPUTS, OBSERVATIONS, Task
+from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, FORECAST, INCREMENT, INPUTS, OBSERVATIONS, Task
 from dacycle.errors import DacycleError
 from dacycle.obs.batch import ObservationBatch
 from dacycle.obs.quality import withhold
@@ -42,6 +44,9 @@ def assimilate(task: Task) -> None:
         raise DacycleError(f"{task.record.label}: all {len(batch)} values were rejected and there is no background")
     if counts.used > 0 or task.early:
         _draw(task, batch, coarse)
+        if coarse is not None:
+            increment = task.states().mean(0) - lift(task.bundle, coarse, time).mean(0)
+            work.keep_arrays(Stage.ASSIMILATE, INCREMENT, packed(increment))
     analysis = observe(task.bundle, task.states(), batch)
     told = {"analysis": analysis, "climatology": climatology}
     if background is not None:
@@ -52,6 +57,8 @@ def assimilate(task: Task) -> None:
         task.ledger.set_stations(task.record.id, station_records(batch, arrived, background, analysis))
     if counts.used > 0:
         task.ledger.set_statistics(task.record.id, statistics(batch, background, analysis))
+        if background is not None:
+            task.ledger.set_ranks(task.record.id, rank_counts(batch, background, task.config.ensemble.seed))
 
 
 def _draw(task: Task, batch: ObservationBatch, coarse: FloatArray | None) -> None:

@@ -1,8 +1,10 @@
 """Writing the ledger: one writer, one transaction per fact, each on disk when the call returns."""
 
+import json
+import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +21,10 @@ __all__ = ["Ledger"]
 
 STATION_HISTORY = timedelta(days=60)
 """A month to look at, and as much again before a cycle of then is run anew."""
+
+LOG = logging.getLogger("dacycle.ledger")
+LOG.addHandler(logging.NullHandler())  # a command that sets no logging up shows these lines its own way
+LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class Ledger(History):
@@ -236,6 +242,13 @@ class Ledger(History):
             db.execute("UPDATE products SET status = 'removed' WHERE time < ?", (at,))
             db.execute("DELETE FROM artefacts WHERE cycle IN (SELECT id FROM cycles WHERE time < ?)", (at,))
 
+    def set_ranks(self, cycle: int, counts: Mapping[str, Sequence[int]]) -> None:
+        """Rank histograms by channel."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM rank_histograms WHERE cycle = ?", (cycle,))
+            rows = [(cycle, name, json.dumps(list(told))) for name, told in counts.items()]
+            db.executemany("INSERT INTO rank_histograms (cycle, channel, counts) VALUES (?, ?, ?)", rows)
+
     def set_note(self, key: str, value: str) -> None:
         """Remember a value."""
         with self._transaction() as db:
@@ -250,3 +263,4 @@ class Ledger(History):
     def _tell(db: sqlite3.Connection, text: str, now: datetime, level: str, cycle: int | None) -> None:
         sql = "INSERT INTO events (at, level, cycle, text) VALUES (?, ?, ?, ?)"
         db.execute(sql, (format_time(now), level, cycle, text))
+        LOG.log(LEVELS[level], "told", extra={"text": text})

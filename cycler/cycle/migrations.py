@@ -91,6 +91,14 @@ STEPS: tuple[str, ...] = (
         beats INTEGER NOT NULL
     );
     """,
+    """
+    CREATE TABLE rank_histograms (              -- of the used values among the background's members
+        cycle INTEGER NOT NULL REFERENCES cycles(id) ON DELETE CASCADE,
+        channel TEXT NOT NULL,
+        counts TEXT NOT NULL,                   -- JSON list, rank 0 to the number of members
+        PRIMARY KEY (cycle, channel)
+    ) WITHOUT ROWID;
+    """,
 )
 """SQL that makes version n + 2 of version n + 1 (n: the step's index)."""
 

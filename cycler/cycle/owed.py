@@ -18,6 +18,7 @@ __all__ = [
     "SOURCE_NEWEST",
     "SOURCE_SEEN",
     "Owed",
+    "complete",
     "first_time",
     "lag",
     "next_due",
@@ -48,9 +49,10 @@ def due_time(config: Config, time: datetime) -> datetime:
 
 
 def horizon(config: Config, first: datetime, newest: datetime | None) -> datetime:
-    """How far the delayed stream goes without further soundings."""
+    """How far the delayed stream goes without further soundings, and not past the last time that is asked for."""
     known = first if newest is None else max(first, newest)
-    return known + timedelta(days=config.cycle.catch_up_limit_days)
+    end = known + timedelta(days=config.cycle.catch_up_limit_days)
+    return end if config.cycle.last is None else min(end, config.cycle.last)
 
 
 def stale_delayed(
@@ -82,7 +84,7 @@ def owed_delayed(
 
 
 def next_due(history: History, config: Config) -> datetime | None:
-    """When the next delayed cycle's cut-off falls; None while nothing says where to begin."""
+    """When the next delayed cycle's cut-off falls; None while nothing says where to begin, and after the last one."""
     first = first_time(history, config, None)
     newest = history.cycles(Stream.DELAYED, newest=1)
     if first is None and not newest:
@@ -91,7 +93,16 @@ def next_due(history: History, config: Config) -> datetime | None:
     start = first or newest[0].time
     assert horizon is not None
     upcoming = next(_unfinished(history, config, start, horizon + config.interval), None)
-    return due_time(config, upcoming if upcoming is not None else horizon + config.interval)
+    time = upcoming if upcoming is not None else horizon + config.interval
+    return None if config.cycle.last is not None and time > config.cycle.last else due_time(config, time)
+
+
+def complete(history: History, config: Config) -> bool:
+    """Whether the period that was asked for has come to its end: nothing more will be due."""
+    last = config.cycle.last
+    if last is None or (first := first_time(history, config, None)) is None:
+        return False
+    return next(_unfinished(history, config, first, last), None) is None
 
 
 def _unfinished(history: History, config: Config, first: datetime, until: datetime) -> Iterator[datetime]:

@@ -17,7 +17,16 @@ from dacycle.cycler.cycle.records import CycleRecord
 from dacycle.cycler.cycle.states import Stage, Stream
 from dacycle.cycler.cycle.workspace import Workspace
 
-__all__ = ["ANALYSIS_EQUIVALENTS", "CHECKED", "FORECAST", "INITIAL", "INPUTS", "OBSERVATIONS", "Task"]
+__all__ = [
+    "ANALYSIS_EQUIVALENTS",
+    "CHECKED",
+    "FORECAST",
+    "INCREMENT",
+    "INITIAL",
+    "INPUTS",
+    "OBSERVATIONS",
+    "Task",
+]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -26,6 +35,7 @@ OBSERVATIONS = "observations.npz"  # checked by themselves
 FORECAST = "forecast.npy"  # (members, channels, h, w)
 CHECKED = "checked.npz"  # checked against the background too, withheld ones marked
 ANALYSIS_EQUIVALENTS = "equivalents.npz"
+INCREMENT = "increment.npz"  # mean of the analysis minus mean of the lifted forecast, packed
 INITIAL = "initial.npy"  # (members, channels, h, w): where the next forecast starts
 
 

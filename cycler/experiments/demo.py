@@ -40,9 +40,9 @@ location = "{archive}"
 
 [cycle]
 first = {first}
+# The demo ends here: `dacycle run` on this state shows the page and takes up nothing more.
+last = {last}
 early_stream = false
-# These times are long past: `dacycle run` on this state serves the page and takes up nothing.
-catch_up_limit_days = 0.5
 
 [ensemble]
 members = {members}
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     if not 2 <= args.cycles <= len(times):
         raise DacycleError(f"--cycles {args.cycles}: expected 2 to {len(times)}, the times whose soundings ship")
     times = times[: args.cycles]
-    config_path = write_config(args, times[0])
+    config_path = write_config(args, times[0], times[-1])
     config = load_config(config_path)
     bundle = open_bundle(config.bundle.path)
     began = clock.monotonic()
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def write_config(args: argparse.Namespace, first: datetime) -> Path:
+def write_config(args: argparse.Namespace, first: datetime, last: datetime) -> Path:
     """The demo's configuration file in the work folder, with absolute paths."""
     folder = args.workdir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -115,6 +115,7 @@ def write_config(args: argparse.Namespace, first: datetime) -> Path:
             state=folder / f"state-{open_bundle('default').digest[:8]}-{args.members}x{args.steps}",
             archive=ARCHIVE,
             first=f"{first:%Y-%m-%dT%H:%M:%SZ}",
+            last=f"{last:%Y-%m-%dT%H:%M:%SZ}",
             members=args.members,
             steps=args.steps,
         )
