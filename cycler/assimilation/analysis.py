@@ -6,6 +6,7 @@ down. Where the prior is Gaussian this start is already exact, at any level; whe
 lies below it. That replaces the long way from pure noise.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,8 +18,7 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.fields import lift
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm
-from dacycle.cycler.assimilation.gain import Observations, condition
-from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.guidance import SpectralGuidance
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.points import point_operator
@@ -56,6 +56,7 @@ class Analyst:
         self.prior: DiffusionPrior = load_prior(bundle, device)
         self._slope = torch.as_tensor(bundle.forecast_slope, device=device)
         self._error = torch.as_tensor(bundle.forecast_error, device=device)
+        self._kept: tuple[tuple[datetime, bytes], Conditioner] | None = None
         self._std = torch.as_tensor(bundle.climatology.std, device=device)
 
     def draw(
@@ -72,21 +73,33 @@ class Analyst:
         ``batch``: only its values still to be assimilated enter. ``forecast`` (N, channels, h, w): all emulator
         members, of which the mean is observed. Each member's noise derives from (seed, time, member) alone.
         """
-        observations = self.observations(time, batch, forecast)
+        system = self.system(time, batch, forecast)
         noises = [MemberNoise(seed, time, member) for member in members]
         with torch.no_grad():
-            x = gaussian_posterior(self.prior.gaussian, observations, noises)
+            x = gaussian_posterior(system, noises)
             if self.settings.method != "oi":
                 white = torch.stack([noise.draw(x.shape[1:]) for noise in noises]).to(self.device)
                 x = x + self.settings.start_level * white / self.prior.gaussian.weights.sqrt()
                 ladder = karras_ladder(self.settings.start_level, SMALLEST_LEVEL, self.settings.steps)
                 guidance = SpectralGuidance(self.prior.gaussian, self.settings.method == "sda-jacobian-free")
-                x = sample(guidance.guide(self.prior.at(time), observations), x, ladder, check)
+                x = sample(guidance.guide(self.prior.at(time), system.observations), x, ladder, check)
             states = (x * self._std).cpu().numpy() + self.bundle.climatology.mean(time)
         for k, c in enumerate(self.bundle.channels):
             if c.variable == "q":
                 states[:, k] = np.maximum(states[:, k], 0.0)
         return np.asarray(states, dtype=np.float32)
+
+    def system(self, time: datetime, batch: ObservationBatch, forecast: FloatArray | None) -> Conditioner:
+        """The Gaussian prior's system, the last one kept: its factor serves all chunks of a cycle."""
+        used = batch.assimilated
+        seen = [used.channel, used.lat, used.lon, used.value, used.sigma] + ([] if forecast is None else [forecast])
+        key = time, hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in seen)).digest()
+        if self._kept is None or self._kept[0] != key:
+            self._kept = None  # let go of the old factor before the new one is made
+            gaussian = self.prior.gaussian
+            observations = self.observations(time, used, forecast)
+            self._kept = key, Conditioner(gaussian, gaussian.covariance, gaussian.rest, observations)
+        return self._kept[1]
 
     def observations(self, time: datetime, batch: ObservationBatch, forecast: FloatArray | None) -> Observations:
         """Soundings and forecast as operators on the normalised state."""
@@ -99,12 +112,13 @@ class Analyst:
         return Observations(points, innovation, term)
 
 
-def gaussian_posterior(prior: GaussianPrior, observations: Observations, members: Sequence[MemberNoise]) -> Tensor:
-    """One exact draw per member of the Gaussian posterior (m, channels, nlat, nlon).
+def gaussian_posterior(system: Conditioner, members: Sequence[MemberNoise]) -> Tensor:
+    """One exact draw per member of the Gaussian posterior (m, channels, nlat, nlon); ``system``: that of the prior.
 
     Conditioning by perturbed observations: a draw of the prior, moved by the gain times what the perturbed
     observations say of it, is a draw of the posterior.
     """
+    prior, observations = system.prior, system.observations
     device = prior.rest.device
 
     def white(shape: Sequence[int]) -> Tensor:
@@ -116,5 +130,5 @@ def gaussian_posterior(prior: GaussianPrior, observations: Observations, members
     term, r_f = observations.forecast, None
     if term is not None:
         r_f = term.values + term.variance.sqrt() * white(term.variance.shape) - term.apply(a)
-    weights = condition(prior, prior.covariance, prior.rest, observations, (r_o, r_f), tolerance=None)
+    weights = system.solve((r_o, r_f), tolerance=None)
     return prior.synthesise(a + weights.increment)

@@ -7,12 +7,13 @@ With a covariance V (a matrix over channels per degree), soundings H (errors of 
 
 follows by block elimination: the forecast's block is closed per degree, and what remains is a system over the
 soundings alone, with V replaced by what the forecast leaves of it. It is factorised where exactness is asked for, and
-else solved by conjugate gradients, for all members together. No call of the network is needed.
+else solved by conjugate gradients over its factors, for all members together. No call of the network is needed.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from dacycle.cycler.assimilation.forecast_term import ForecastTerm
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.points import DENSE_LIMIT, PointOperator
 
-__all__ = ["Observations", "Weights", "condition"]
+__all__ = ["Conditioner", "Observations", "Weights"]
 
 
 @dataclass(frozen=True)
@@ -54,81 +55,97 @@ class Weights:
         return field + prior.weights * prior.synthesise(a)
 
 
-def condition(
-    prior: GaussianPrior,
-    covariance: Tensor,
-    rest: Tensor,
-    observations: Observations,
-    residual: tuple[Tensor, Tensor | None],
-    tolerance: float | None = 1e-2,
-) -> Weights:
-    """Solve the joint system. ``covariance`` (L, channels, channels); ``rest`` (channels,): variance beyond it.
+class Conditioner:
+    """The joint system at one noise level, the forecast's block eliminated; solved for any number of residuals."""
 
-    ``residual``: r_o (m, n) and, with a forecast, r_f (m, channels, l*l). ``tolerance``: how far every member's
-    residual must fall; None: exactly, by Cholesky.
-    """
-    points, term = observations.points, observations.forecast
-    r_o, r_f = residual
-    left, solved = covariance, None
-    if term is not None and r_f is not None:
-        degrees = term.transform.shape[0]
-        variance = term.variance[:, torch.arange(degrees, device=rest.device) ** 2].T  # (degrees, channels)
-        cross = covariance[:degrees] @ term.transform.transpose(-1, -2)  # V T'
-        block = torch.linalg.inv(term.transform @ cross + torch.diag_embed(variance))
-        left = torch.cat([covariance[:degrees] - cross @ block @ cross.transpose(-1, -2), covariance[degrees:]])
-        block_at, cross_at = (matrix[prior.harmonics.degree[: term.count]] for matrix in (block, cross))
-        solved = torch.einsum("kcd,mdk->mck", block_at, r_f)
-        first = torch.einsum("kcd,mdk->mck", cross_at, solved)
-        r_o = r_o - points.spectral_apply(_pad(first, prior.harmonics.lmax**2))
-    own = 1 + rest[points.channel] * points.weights.square().sum(-1)
+    def __init__(self, prior: GaussianPrior, covariance: Tensor, rest: Tensor, observations: Observations) -> None:
+        """``covariance`` (L, channels, channels); ``rest`` (channels,): variance beyond it."""
+        self.prior, self.covariance, self.observations = prior, covariance, observations
+        points, term = observations.points, observations.forecast
+        self._left = covariance
+        if term is not None:
+            degrees = term.transform.shape[0]
+            variance = term.variance[:, torch.arange(degrees, device=rest.device) ** 2].T  # (degrees, channels)
+            cross = covariance[:degrees] @ term.transform.transpose(-1, -2)  # V T'
+            block = torch.linalg.inv(term.transform @ cross + torch.diag_embed(variance))
+            seen = cross @ block @ cross.transpose(-1, -2)
+            self._left = torch.cat([covariance[:degrees] - seen, covariance[degrees:]])
+            self._block_at, self._cross_at = (matrix[prior.harmonics.degree[: term.count]] for matrix in (block, cross))
+        self._own = 1 + rest[points.channel] * points.weights.square().sum(-1)
 
-    z_o = _solve(prior, left, own, points, r_o, tolerance)
-    seen = points.spectral_adjoint(z_o)
-    increment = prior.per_degree(covariance, seen)
-    z_f = None
-    if term is not None and solved is not None:
-        z_f = solved - torch.einsum("kcd,mdk->mck", block_at, term.apply(increment))
-        pushed = _pad(term.adjoint(z_f), prior.harmonics.lmax**2)
-        increment = increment + prior.per_degree(covariance, pushed)
-    return Weights(z_o, z_f, increment)
+    def solve(
+        self, residual: tuple[Tensor, Tensor | None], tolerance: float | None = 1e-2, guess: Tensor | None = None
+    ) -> Weights:
+        """``residual``: r_o (m, n) and, with a forecast, r_f (m, channels, l*l).
 
+        ``tolerance``: how far every member's residual must fall; None: exactly, by Cholesky. ``guess`` (m, n): where
+        to begin, as the weights of a neighbouring noise level.
+        """
+        prior, points, term = self.prior, self.observations.points, self.observations.forecast
+        r_o, r_f = residual
+        solved = None
+        if term is not None and r_f is not None:
+            solved = torch.einsum("kcd,mdk->mck", self._block_at, r_f)
+            first = torch.einsum("kcd,mdk->mck", self._cross_at, solved)
+            r_o = r_o - points.spectral_apply(_pad(first, prior.harmonics.lmax**2))
+        if tolerance is None and len(points) <= DENSE_LIMIT:
+            z_o = torch.cholesky_solve(r_o.T, self._factor).T
+        else:
+            z_o = _conjugate_gradients(
+                self._apply, r_o, self._diagonal, 1e-3 if tolerance is None else tolerance, guess
+            )
+        increment = prior.per_degree(self.covariance, points.spectral_adjoint(z_o))
+        z_f = None
+        if term is not None and solved is not None:
+            z_f = solved - torch.einsum("kcd,mdk->mck", self._block_at, term.apply(increment))
+            pushed = _pad(term.adjoint(z_f), prior.harmonics.lmax**2)
+            increment = increment + prior.per_degree(self.covariance, pushed)
+        return Weights(z_o, z_f, increment)
 
-def _solve(
-    prior: GaussianPrior, covariance: Tensor, own: Tensor, points: PointOperator, r: Tensor, tolerance: float | None
-) -> Tensor:
-    """(H V H' + diag(own))^-1 r for each row of ``r`` (m, n)."""
-    if len(points) > DENSE_LIMIT:
+    def _apply(self, z: Tensor) -> Tensor:
+        """(H V H' + own) z for each row of z (m, n), by its factors: cheaper than the matrix for tens of products."""
+        points = self.observations.points
+        return self._own * z + points.spectral_apply(self.prior.per_degree(self._left, points.spectral_adjoint(z)))
 
-        def apply(z: Tensor) -> Tensor:
-            return own * z + points.spectral_apply(prior.per_degree(covariance, points.spectral_adjoint(z)))
+    @cached_property
+    def _diagonal(self) -> Tensor:
+        """The diagonal of that, but for the distance between a value's corners."""
+        points = self.observations.points
+        modes = 2 * torch.arange(len(self._left), device=self._own.device) + 1
+        variance = torch.einsum("l,lcc->c", modes.float(), self._left) / self.prior.scale**2 / (4 * math.pi)
+        return self._own + variance[points.channel] * points.weights.sum(-1).square()
 
-        modes = 2 * torch.arange(len(covariance), device=own.device) + 1
-        variance = torch.einsum("l,lcc->c", modes.float(), covariance) / prior.scale**2 / (4 * math.pi)
-        diagonal = own + variance[points.channel] * points.weights.sum(-1).square()
-        return _conjugate_gradients(apply, r, diagonal, 1e-3 if tolerance is None else tolerance)
-    matrix = points.matrix(covariance)
-    matrix.diagonal().add_(own)
-    if tolerance is None:
-        return torch.cholesky_solve(r.T, torch.linalg.cholesky(matrix)).T
-    return _conjugate_gradients(lambda z: z @ matrix, r, matrix.diagonal(), tolerance)
+    @cached_property
+    def _factor(self) -> Tensor:
+        """Cholesky factor (n, n), made once for all members."""
+        matrix = self.observations.points.matrix(self._left)
+        matrix.diagonal().add_(self._own)
+        return torch.linalg.cholesky(matrix)
 
 
 def _conjugate_gradients(
-    apply: Callable[[Tensor], Tensor], r: Tensor, diagonal: Tensor, tolerance: float, limit: int = 200
+    apply: Callable[[Tensor], Tensor],
+    r: Tensor,
+    diagonal: Tensor,
+    tolerance: float,
+    guess: Tensor | None = None,
+    limit: int = 200,
 ) -> Tensor:
     """Solve apply(z) = r for each row of ``r`` (m, n), preconditioned by ``diagonal`` (n,)."""
-    z = torch.zeros_like(r)
+    z = torch.zeros_like(r) if guess is None else guess
     if r.shape[1] == 0:
         return z
-    start = r.norm(dim=1).clamp_min(1e-30)
+    enough = tolerance * r.norm(dim=1).clamp_min(1e-30)
+    if guess is not None:
+        r = r - apply(guess)
     p = r / diagonal
     rho = (r * p).sum(1, keepdim=True)
     for _ in range(limit):
+        if bool((r.norm(dim=1) <= enough).all()):
+            break
         q = apply(p)
         alpha = rho / (p * q).sum(1, keepdim=True).clamp_min(1e-30)
         z, r = z + alpha * p, r - alpha * q
-        if bool((r.norm(dim=1) <= tolerance * start).all()):
-            break
         s = r / diagonal
         rho, previous = (r * s).sum(1, keepdim=True), rho
         p = s + rho / previous.clamp_min(1e-30) * p

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.gain import Observations, condition
+from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.prior import Denoiser
 
@@ -36,9 +36,14 @@ class SpectralGuidance:
     jacobian_free: bool = False
 
     def guide(self, denoiser: Denoiser, observations: Observations) -> Denoiser:
-        """One network call and, unless Jacobian-free, one vector-Jacobian product per call."""
+        """One network call and, unless Jacobian-free, one vector-Jacobian product per call.
+
+        The weights of a call are where the solver of the next one begins: along a ladder of levels they change little.
+        """
+        last: Tensor | None = None
 
         def guided(x: Tensor, sigma: Tensor) -> Tensor:
+            nonlocal last
             with torch.set_grad_enabled(not self.jacobian_free):
                 x = x.detach().requires_grad_(not self.jacobian_free)
                 x0 = denoiser(x, sigma)
@@ -46,7 +51,9 @@ class SpectralGuidance:
             level = sigma[0]
             residual = misfit(self.prior, observations, mean)
             rest = self.prior.rest * level**2 / (self.prior.rest + level**2)
-            weights = condition(self.prior, self.prior.posterior_covariance(level), rest, observations, residual)
+            system = Conditioner(self.prior, self.prior.posterior_covariance(level), rest, observations)
+            weights = system.solve(residual, guess=last)
+            last = weights.soundings
             if self.jacobian_free:
                 return mean + self.prior.synthesise(weights.increment)
             cotangent = weights.cotangent(self.prior, observations)
