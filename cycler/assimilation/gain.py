@@ -120,7 +120,8 @@ class Conditioner:
         """Cholesky factor (n, n), made once for all members."""
         matrix = self.observations.points.matrix(self._left)
         matrix.diagonal().add_(self._own)
-        return torch.linalg.cholesky(matrix)
+        factor: Tensor = torch.linalg.cholesky(matrix)
+        return factor
 
 
 def _conjugate_gradients(
