@@ -85,6 +85,10 @@ class Cycle(Section):
     rerun_min_fraction: float = Field(
         default=0.05, ge=0, description="of the soundings used before; fewer cause none (no effect yet)"
     )
+    initial: Path | None = Field(
+        default=None,
+        description="a field file, ours or another centre's, that the first cycle's background starts from",
+    )
     max_attempts: int = Field(default=3, ge=1, description="tries before a failing cycle is given up")
 
     @model_validator(mode="after")

@@ -29,7 +29,7 @@ def assimilate(task: Task) -> None:
     from dacycle.cycler.assimilation.fields import lift, observe
 
     time, work = task.record.time, task.work
-    coarse = work.array(FORECAST) if task.base else None
+    coarse = work.array(FORECAST) if task.start else None
     batch = work.batch(OBSERVATIONS)
     climatology = observe(task.bundle, task.bundle.climatology.mean(time)[None], batch)[0]
     background = observe(task.bundle, lift(task.bundle, coarse, time), batch) if coarse is not None else None

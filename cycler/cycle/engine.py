@@ -19,6 +19,7 @@ from pathlib import Path
 from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.ingest import Gathered, NoSoundings, gather, ingest
+from dacycle.cycler.cycle.initial import Initial, open_initial
 from dacycle.cycler.cycle.ledger import Ledger
 from dacycle.cycler.cycle.lock import exclusive
 from dacycle.cycler.cycle.models import Models, threads
@@ -118,11 +119,13 @@ class Engine:
         def present() -> datetime:
             return now + timedelta(seconds=int(monotonic.monotonic() - began))
 
-        if self.ledger.begin_attempt(record.id, self.settings(base, blind)):
+        initial = None if base is not None else self._initial(record)
+        if self.ledger.begin_attempt(record.id, self.settings(base, blind, initial)):
             self._workspace(record).remove()
-        self.ledger.start_from(record.id, "none" if base is None else "forecast", base.id if base else None)
+        background = "none" if base is None and initial is None else "forecast"
+        self.ledger.start_from(record.id, background, base.id if base else None)
         record = self.ledger.by_id(record.id)
-        task = self._task(record, base)
+        task = self._task(record, base, initial)
         task.tell("cycle_begin")
         try:
             self._stages(task, gathering, present)
@@ -210,10 +213,18 @@ class Engine:
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
-    def settings(self, base: CycleRecord | None, blind: bool = False) -> str:
+    def settings(self, base: CycleRecord | None, blind: bool = False, initial: Initial | None = None) -> str:
         """Digest of all that decides a cycle's bytes besides its soundings."""
-        initial = self._workspace(base).sha256(INITIAL) if base else ""
-        return hashlib.sha256(f"{self.digest} {initial} {blind}".encode()).hexdigest()
+        start = self._workspace(base).sha256(INITIAL) if base else initial.sha256 if initial else ""
+        return hashlib.sha256(f"{self.digest} {start} {blind}".encode()).hexdigest()
+
+    def _initial(self, record: CycleRecord) -> Initial | None:
+        """What the first of all cycles starts from, if it is configured."""
+        path = self.config.cycle.initial
+        before = self.ledger.cycles(Stream.DELAYED, until=record.time - self.config.interval)
+        if path is None or record.stream != Stream.DELAYED or any(r.state in PUBLISHED for r in before):
+            return None
+        return open_initial(path, self.bundle, record.time)
 
     def _gather(self, without_source: bool, time: datetime) -> Gathered:
         try:
@@ -223,7 +234,7 @@ class Engine:
                 raise
             return Gathered.nothing(time)
 
-    def _task(self, record: CycleRecord, base: CycleRecord | None) -> Task:
+    def _task(self, record: CycleRecord, base: CycleRecord | None, initial: Initial | None = None) -> Task:
         return Task(
             config=self.config,
             bundle=self.bundle,
@@ -233,6 +244,7 @@ class Engine:
             work=self._workspace(record),
             base=base,
             base_work=self._workspace(base) if base else None,
+            initial=initial,
             observer=self.observer,
             config_digest=self.digest,
         )

@@ -7,22 +7,26 @@ __all__ = ["forecast"]
 
 
 def forecast(task: Task) -> None:
-    """From the base's initial states to this cycle's time, on the emulator's grid; nothing without a base.
+    """From the base's initial states to this cycle's time, on the emulator's grid; nothing without any.
 
     A base with another number of members is used in turn, so that a changed configuration does not end the cycle.
     """
-    if task.base is None or task.base_work is None:
+    if task.start is None:
         return
     import torch
 
     emulator = task.models.emulator
-    initial = task.base_work.array(INITIAL)
+    if task.base_work is not None:
+        initial = task.base_work.array(INITIAL)
+    else:
+        assert task.initial is not None
+        initial = task.initial.states(task)
     members = task.config.ensemble.members
     initial = initial[[i % len(initial) for i in range(members)]]
     parts = []
     for number, chunk in enumerate(task.chunks, 1):
         state = torch.from_numpy(initial[chunk[0] - 1 : chunk[-1]])
         with torch.no_grad():
-            parts.append(emulator.forecast(state, task.base.time, task.hours))
+            parts.append(emulator.forecast(state, task.start, task.hours))
         task.tell("chunk", Stage.FORECAST, task.chunk_name(chunk), number, len(task.chunks))
     task.work.keep_array(Stage.FORECAST, FORECAST, torch.cat(parts).numpy().astype("float32"))

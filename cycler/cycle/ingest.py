@@ -112,7 +112,7 @@ def ingest(task: Task, gathered: Gathered, now: datetime) -> None:
         unread = f"; {len(gathered.problems)} problems, the first: {gathered.problems[0]}"
         task.ledger.tell(f"{task.record.label}{unread}", now, "warning", task.record.id)
     usable = int((batch.quality == Quality.ASSIMILATED).sum())
-    if task.base is None and usable == 0:
+    if task.start is None and usable == 0:
         where = task.config.source.location
         if gathered.received == 0:
             raise NoSoundings(f"no soundings within 3 hours of {task.record.time:%Y-%m-%dT%H} UTC in {where}{unread}")

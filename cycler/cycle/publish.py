@@ -1,9 +1,9 @@
 """The publish stage: the ensemble and every observation as files that others read."""
 
+from datetime import datetime
 from importlib.metadata import version
 
 from dacycle.cycler.cycle.models import threads
-from dacycle.cycler.cycle.records import CycleRecord
 from dacycle.cycler.cycle.states import Stage, State
 from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, INITIAL, Task
 from dacycle.cycler.products.catalogue import lying
@@ -28,8 +28,8 @@ def publish(task: Task) -> None:
     forecasts: tuple[Ensemble, ...] = ()
     if task.free:
         start = _origin(task)
-        hours = int((record.time - start.time).total_seconds()) // 3600
-        forecasts = (Ensemble(states, bundle.channels, bundle.grid, start.time, hours),)
+        hours = int((record.time - start).total_seconds()) // 3600
+        forecasts = (Ensemble(states, bundle.channels, bundle.grid, start, hours),)
     else:
         analysis = Ensemble(states, bundle.channels, bundle.grid, record.time)
     stream: Stream = "early" if task.early else "delayed"
@@ -57,6 +57,8 @@ def _provenance(task: Task) -> Provenance:
     inputs = dict(task.inputs()["files"])
     if task.base is not None and task.base_work is not None:
         inputs[f"initial states of {task.base.time:%Y-%m-%dT%H}"] = task.base_work.sha256(INITIAL)
+    if task.initial is not None:
+        inputs[f"initial field {task.initial.path.name}"] = task.initial.sha256
     return Provenance(
         bundle=card.name,
         bundle_digest=task.bundle.digest,
@@ -91,10 +93,12 @@ def _runtime(task: Task) -> dict[str, object]:
     }
 
 
-def _origin(task: Task) -> CycleRecord:
-    """The last cycle before this one in which soundings had a say."""
+def _origin(task: Task) -> datetime:
+    """When the last cycle was in which soundings had a say, or the initial field."""
     origin = task.base
-    assert origin is not None
+    if origin is None:
+        assert task.start is not None
+        return task.start
     while origin.state == State.PUBLISHED_FREE_FORECAST and origin.base is not None:
         origin = task.ledger.by_id(origin.base)
-    return origin
+    return origin.time

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from dacycle.cycler.cycle.progress import Observer, Progress
 from dacycle.cycler.cycle.records import CycleRecord
 from dacycle.cycler.cycle.states import Stage, Stream
 from dacycle.cycler.cycle.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dacycle.cycler.cycle.initial import Initial
 
 __all__ = [
     "ANALYSIS_EQUIVALENTS",
@@ -41,7 +44,10 @@ INITIAL = "initial.npy"  # (members, channels, h, w): where the next forecast st
 
 @dataclass(frozen=True)
 class Task:
-    """One cycle while it runs. ``base``: the cycle it starts from, with that one's files; None: there is none."""
+    """One cycle while it runs. ``base``: the cycle it starts from, with that one's files; None: there is none.
+
+    ``initial`` is what the first cycle starts from in its place, where there is such a thing.
+    """
 
     config: Config
     bundle: Bundle
@@ -51,6 +57,7 @@ class Task:
     work: Workspace
     base: CycleRecord | None
     base_work: Workspace | None
+    initial: "Initial | None"
     observer: Observer
     config_digest: str
 
@@ -60,9 +67,16 @@ class Task:
         return self.record.stream == Stream.EARLY
 
     @property
+    def start(self) -> datetime | None:
+        """When the background begins; None where there is none."""
+        if self.base is not None:
+            return self.base.time
+        return self.initial.time if self.initial is not None else None
+
+    @property
     def hours(self) -> int:
         """How far the background reaches."""
-        lead = self.record.time - self.base.time if self.base else timedelta(0)
+        lead = self.record.time - self.start if self.start else timedelta(0)
         return int(lead.total_seconds()) // 3600
 
     @property

@@ -32,5 +32,5 @@ def test_sea_level_pressure_of_the_standard_atmosphere() -> None:
 
 def test_probability_counts_members_strictly() -> None:
     values = np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 6.0], [4.0, 7.0]])
-    assert probability(values, 2.0, "above").tolist() == [0.5, 1.0]
-    assert probability(values, 5.0, "below").tolist() == [1.0, 0.0]
+    assert probability(values, 2.0, "above").tolist() == [50.0, 100.0]
+    assert probability(values, 5.0, "below").tolist() == [100.0, 0.0]
