@@ -9,6 +9,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -16,6 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from dacycle.cycler.assimilation.methods import METHODS, SOLVERS, known_method, known_solver
 from dacycle.errors import ConfigError
 
 __all__ = ["Config", "ModelObservation", "load_config"]
@@ -28,6 +30,12 @@ def _utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("expected a time with its zone, as 2005-08-26T00:00:00Z")
     return value.astimezone(UTC)
+
+
+def _decreasing(levels: tuple[float, ...]) -> tuple[float, ...]:
+    if any(b >= a for a, b in pairwise(levels)) or (levels and levels[-1] <= 0):
+        raise ValueError("expected noise levels above 0 in decreasing order")
+    return levels
 
 
 def _divides_a_day(hours: int) -> int:
@@ -119,8 +127,16 @@ class ModelObservation(Section):
 
 
 class Assimilation(Section):
-    method: str = Field(default="sda", description="by name; sda is the default guidance")
+    method: Annotated[str, AfterValidator(known_method)] = Field(
+        default="sda", description=f"one of {', '.join(METHODS)}"
+    )
     steps: int = Field(default=16, ge=1, le=1000, description="denoiser calls per member")
+    solver: Annotated[str, AfterValidator(known_solver)] | None = Field(
+        default=None, description=f"one of {', '.join(SOLVERS)}; unset: the method's own"
+    )
+    levels: Annotated[tuple[float, ...], AfterValidator(_decreasing)] = Field(
+        default=(), description="decreasing noise levels of your own, in place of steps"
+    )
     withhold_folds: int = Field(
         default=0, ge=0, description="n > 0: a station is withheld when crc32(ID) % n == withhold_fold"
     )
@@ -139,6 +155,16 @@ class Assimilation(Section):
                 f"expected withhold_fold < withhold_folds, got {self.withhold_fold} of {self.withhold_folds}"
             )
         return self
+
+
+class Letkf(Section):
+    radius_km: float = Field(default=1500, gt=0, description="half-width of the localisation; zero beyond twice that")
+    scale_height: float = Field(default=0.8, gt=0, description="likewise between levels, in ln p")
+    relaxation: float = Field(default=0.5, ge=0, le=1, description="of the analysis spread towards the forecast's")
+    additive: float = Field(
+        default=0.1, ge=0, description="share of the bundle's forecast-error variance added to the members"
+    )
+    inflation: bool = Field(default=True, description="of the forecast spread, to what the innovations say")
 
 
 class Products(Section):
@@ -171,9 +197,18 @@ class Config(Section):
     cycle: Cycle = Cycle()
     ensemble: Ensemble = Ensemble()
     assimilation: Assimilation = Assimilation()
+    letkf: Letkf = Letkf()
     products: Products = Products()
     service: Service = Service()
     log: Log = Log()
+
+    @model_validator(mode="after")
+    def _enough_members(self) -> "Config":
+        if METHODS[self.assimilation.method].ensemble and self.ensemble.members < 2:
+            raise ValueError(
+                f"expected ensemble.members >= 2 for the method {self.assimilation.method}, got {self.ensemble.members}"
+            )
+        return self
 
     @property
     def interval(self) -> timedelta:

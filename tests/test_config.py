@@ -79,6 +79,13 @@ def test_unknown_environment_variable_is_named(file: Path) -> None:
         ("[cycle]\ninterval_hours = 5\n", "cycle.interval_hours: expected hours that divide a day"),
         ("[cycle]\ncutoff_hours = 300\n", "expected cutoff_max_hours >= cutoff_hours, got 240 < 300"),
         ("[assimilation]\nwithhold_folds = 3\nwithhold_fold = 3\n", "expected withhold_fold < withhold_folds"),
+        ('[assimilation]\nmethod = "sdaa"\n', "assimilation method 'sdaa' is unknown; expected one of sda, "),
+        ('[assimilation]\nsolver = "rk4"\n', "assimilation solver 'rk4' is unknown; expected one of multistep, "),
+        (
+            "[assimilation]\nlevels = [1.0, 2.0]\n",
+            "levels: expected noise levels above 0 in decreasing order, got [1.0",
+        ),
+        ('[assimilation]\nmethod = "letkf"\n[ensemble]\nmembers = 1\n', "expected ensemble.members >= 2"),
         ("cycle = 3\n", "cycle: expected a table, got 3"),
         ("[[assimilation.model_observations]]\n", "model_observations.0.location: expected a value, got none"),
         ("[cycle\n", "not valid TOML"),

@@ -8,7 +8,7 @@ lies below it. That replaces the long way from pure noise.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -16,10 +16,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from dacycle.cycler.assimilation.baselines import free_run, letkf
 from dacycle.cycler.assimilation.fields import lift
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
-from dacycle.cycler.assimilation.guidance import SpectralGuidance
+from dacycle.cycler.assimilation.guidance import guidance
+from dacycle.cycler.assimilation.methods import METHODS, LetkfSettings, known_method, known_solver
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.points import point_operator
 from dacycle.cycler.assimilation.prior import DiffusionPrior, load_prior
@@ -28,30 +30,50 @@ from dacycle.cycler.bundle import Bundle
 from dacycle.errors import ConfigError
 from dacycle.obs.batch import ObservationBatch
 
-__all__ = ["METHODS", "Analyst", "Settings"]
+__all__ = ["PUBLISHED_LEVELS", "Analyst", "Settings"]
 
 FloatArray = npt.NDArray[np.float32]
-METHODS = ("sda", "sda-jacobian-free", "oi")
+DEFAULT = "sda"
 SMALLEST_LEVEL = 0.03
+PUBLISHED_LEVELS = 80.0, 0.002  # Karras et al. 2022, for methods that start from noise
 
 
 @dataclass(frozen=True)
 class Settings:
-    """``method``: one of METHODS; ``steps``: denoiser calls; ``start_level``: noise level where the network begins."""
+    """``method``: one of METHODS; ``steps``: denoiser calls; ``start_level``: noise level where the network begins.
+
+    ``solver``: one of SOLVERS, or None for the method's own; ``levels``: a ladder of decreasing noise levels of one's
+    own, in place of ``steps`` and ``start_level``.
+    """
 
     method: str = "sda"
     steps: int = 16
     start_level: float = 5.0
+    solver: str | None = None
+    levels: tuple[float, ...] = ()
+    letkf: LetkfSettings = field(default_factory=LetkfSettings)
+
+    def __post_init__(self) -> None:
+        try:
+            known_method(self.method)
+            known_solver(self.solver or METHODS[self.method].solver)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+    def plan(self) -> tuple[list[float], str]:
+        """The ladder, of as many levels as ``steps`` calls of the denoiser allow, and the solver."""
+        method = METHODS[self.method]
+        solver = self.solver or method.solver
+        if self.levels:
+            return list(self.levels), solver
+        largest, smallest = (self.start_level, SMALLEST_LEVEL) if method.start == "posterior" else PUBLISHED_LEVELS
+        return karras_ladder(largest, smallest, (self.steps + 1) // 2 if solver == "heun" else self.steps), solver
 
 
 class Analyst:
     """Holds a bundle's prior and draws members with it."""
 
     def __init__(self, bundle: Bundle, settings: Settings, device: str = "cpu") -> None:
-        if settings.method not in METHODS:
-            raise ConfigError(
-                f"assimilation method {settings.method!r} is unknown; expected one of {', '.join(METHODS)}"
-            )
         self.bundle, self.settings, self.device = bundle, settings, device
         self.prior: DiffusionPrior = load_prior(bundle, device)
         self._slope = torch.as_tensor(bundle.forecast_slope, device=device)
@@ -71,23 +93,44 @@ class Analyst:
         """Members (len(members), channels, nlat, nlon), physical units, of the analysis at ``time``.
 
         ``batch``: only its values still to be assimilated enter. ``forecast`` (N, channels, h, w): all emulator
-        members, of which the mean is observed. Each member's noise derives from (seed, time, member) alone.
+        members, of which the mean is observed (``letkf`` and ``none`` take them all). Each member's noise derives from
+        (seed, time, member) alone.
         """
+        if forecast is not None and self.settings.method == "none":
+            return free_run(self.bundle, time, forecast, members)
+        if forecast is not None and self.settings.method == "letkf":
+            prior = self.prior.gaussian
+            return letkf(self.bundle, prior, self.settings.letkf, time, batch, forecast, members, seed)
         system = self.system(time, batch, forecast)
         noises = [MemberNoise(seed, time, member) for member in members]
         with torch.no_grad():
-            x = gaussian_posterior(system, noises)
-            if self.settings.method != "oi":
-                white = torch.stack([noise.draw(x.shape[1:]) for noise in noises]).to(self.device)
-                x = x + self.settings.start_level * white / self.prior.gaussian.weights.sqrt()
-                ladder = karras_ladder(self.settings.start_level, SMALLEST_LEVEL, self.settings.steps)
-                guidance = SpectralGuidance(self.prior.gaussian, self.settings.method == "sda-jacobian-free")
-                x = sample(guidance.guide(self.prior.at(time), system.observations), x, ladder, check)
+            x = self._sample(time, system, noises, check)
             states = (x * self._std).cpu().numpy() + self.bundle.climatology.mean(time)
         for k, c in enumerate(self.bundle.channels):
             if c.variable == "q":
                 states[:, k] = np.maximum(states[:, k], 0.0)
         return np.asarray(states, dtype=np.float32)
+
+    def _sample(
+        self, time: datetime, system: Conditioner, noises: Sequence[MemberNoise], check: Callable[[], None]
+    ) -> Tensor:
+        """One normalised state per noise. Methods that need a forecast and have none start as the default does."""
+        gaussian, name = self.prior.gaussian, self.settings.method
+        if METHODS[name] is METHODS["oi"]:
+            return gaussian_posterior(system, noises)
+        settings = self.settings if METHODS[name].network else replace(self.settings, method=DEFAULT, solver=None)
+        shape = (gaussian.channels, *gaussian.grid.shape)
+
+        def white() -> Tensor:
+            drawn = torch.stack([noise.draw(shape) for noise in noises]).to(self.device)
+            return drawn / gaussian.weights.sqrt()
+
+        ladder, solver = settings.plan()
+        x: Tensor | float = 0.0
+        if METHODS[settings.method].start == "posterior":
+            x = gaussian_posterior(system, noises)
+        guided = guidance(settings.method, gaussian).guide(self.prior.at(time), system.observations)
+        return sample(guided, x + ladder[0] * white(), ladder, check, solver, white)
 
     def system(self, time: datetime, batch: ObservationBatch, forecast: FloatArray | None) -> Conditioner:
         """The Gaussian prior's system, the last one kept: its factor serves all chunks of a cycle."""

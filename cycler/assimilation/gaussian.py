@@ -49,6 +49,12 @@ class GaussianPrior(nn.Module):
         """Number of channels."""
         return int(self.rest.shape[0])
 
+    @property
+    def variance(self) -> Tensor:
+        """Area-mean variance (channels,) of the prior."""
+        modes = 2 * torch.arange(len(self.covariance), device=self.rest.device) + 1
+        return torch.einsum("l,lcc->c", modes.float(), self.covariance) / (4 * math.pi * self.scale**2) + self.rest
+
     def analyse(self, x: Tensor) -> Tensor:
         """Scaled coefficients (..., channels, L*L) of fields (..., channels, nlat, nlon)."""
         return self.harmonics.analyse(x) * self.scale

@@ -209,7 +209,7 @@ class Engine:
             "bundle": self.bundle.digest,
             "version": version("dacycle"),
             "threads": threads(self.config),
-            **self.config.model_dump(mode="json", include={"ensemble", "assimilation", "products"}),
+            **self.config.model_dump(mode="json", include={"ensemble", "assimilation", "letkf", "products"}),
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

@@ -30,9 +30,13 @@ class Models:
         """Draws analyses."""
         self.prepare()
         from dacycle.cycler.assimilation.analysis import Analyst, Settings
+        from dacycle.cycler.assimilation.methods import LetkfSettings
 
-        chosen = self.config.assimilation
-        return Analyst(self.bundle, Settings(method=chosen.method, steps=chosen.steps))
+        chosen, letkf = self.config.assimilation, LetkfSettings(**self.config.letkf.model_dump())
+        settings = Settings(
+            method=chosen.method, steps=chosen.steps, solver=chosen.solver, levels=chosen.levels, letkf=letkf
+        )
+        return Analyst(self.bundle, settings)
 
     @cached_property
     def emulator(self) -> "Emulator":

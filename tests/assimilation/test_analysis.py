@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from dacycle.cycler.assimilation.analysis import METHODS, Analyst, Settings
+from dacycle.cycler.assimilation.analysis import Analyst, Settings
 from dacycle.cycler.assimilation.fields import coarsen, lift, observe
+from dacycle.cycler.assimilation.methods import METHODS
 from dacycle.cycler.bundle import Bundle
 from dacycle.errors import ConfigError
 from dacycle.obs.batch import ObservationBatch, Quality
@@ -70,7 +71,7 @@ def test_a_channel_that_the_bundle_lacks_has_no_equivalent(tiny_bundle: Bundle) 
     assert found.tolist() == [False, True, False, False, True]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["sda", "sda-jacobian-free", "mmps", "oi", "3dvar"])
 @pytest.mark.parametrize("with_forecast", [False, True])
 def test_the_analysis_is_closer_to_observations_and_truth(
     tiny_bundle: Bundle, method: str, with_forecast: bool
@@ -87,6 +88,39 @@ def test_the_analysis_is_closer_to_observations_and_truth(
     assert after < (0.75 if with_forecast else 0.9) * before
     misfit = (batch.value - observe(tiny_bundle, states.mean(0, keepdims=True), batch)[0]) / batch.sigma
     assert np.sqrt(np.mean(misfit**2)) < 1.6
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_draws_different_members_and_the_same_ones_again(tiny_bundle: Bundle, method: str) -> None:
+    batch, truth = made_up(tiny_bundle)
+    rng = np.random.default_rng(1)
+    coarse = coarsen(tiny_bundle, truth.astype(np.float32)).repeat(3, 0)
+    forecast = (
+        coarse + rng.normal(size=coarse.shape).astype(np.float32) * np.abs(coarse).mean((2, 3), keepdims=True) / 50
+    )
+    analyst = Analyst(tiny_bundle, Settings(method, 3))
+    first = analyst.draw(TIME, batch, forecast, [1, 2], seed=7)
+    assert np.isfinite(first).all()
+    assert np.abs(first[0] - first[1]).max() > 0
+    np.testing.assert_array_equal(
+        first, Analyst(tiny_bundle, Settings(method, 3)).draw(TIME, batch, forecast, [1, 2], 7)
+    )
+
+
+@pytest.mark.parametrize("method", ["letkf", "none"])
+def test_methods_of_the_forecast_draw_a_first_analysis_as_the_default_does(tiny_bundle: Bundle, method: str) -> None:
+    batch, _ = made_up(tiny_bundle)
+    first = Analyst(tiny_bundle, Settings(method, 3)).draw(TIME, batch, None, [1, 2], seed=7)
+    np.testing.assert_array_equal(first, Analyst(tiny_bundle, Settings("sda", 3)).draw(TIME, batch, None, [1, 2], 7))
+
+
+def test_a_ladder_of_ones_own_replaces_the_steps(tiny_bundle: Bundle) -> None:
+    batch, _ = made_up(tiny_bundle)
+    calls: list[int] = []
+    settings = Settings(levels=(2.0, 0.5, 0.1))
+    Analyst(tiny_bundle, settings).draw(TIME, batch, None, [1], 0, check=lambda: calls.append(1))
+    assert len(calls) == 3
+    assert len(Settings(steps=16, solver="heun").plan()[0]) == 8
 
 
 def test_a_rerun_is_bit_identical_and_members_differ(tiny_bundle: Bundle) -> None:
@@ -122,3 +156,5 @@ def test_without_any_observation_a_member_is_a_draw_of_the_prior(tiny_bundle: Bu
 def test_an_unknown_method_lists_the_known_ones(tiny_bundle: Bundle) -> None:
     with pytest.raises(ConfigError, match="'kalman' is unknown; expected one of sda"):
         Analyst(tiny_bundle, Settings("kalman"))
+    with pytest.raises(ConfigError, match="solver 'rk4' is unknown; expected one of multistep"):
+        Analyst(tiny_bundle, Settings(solver="rk4"))

@@ -246,10 +246,16 @@ def test_time_off_the_grid_is_refused(make: Make) -> None:
         run_cycle(make(), hours(6), NOW)
 
 
-def test_unknown_method_fails_the_cycle_with_a_reason(make: Make) -> None:
-    chosen = make(assimilation={"method": "magic"})
-    with pytest.raises(DacycleError, match="magic"):
-        run_cycle(chosen, START, NOW)
+def test_a_failing_stage_fails_the_cycle_with_a_reason(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = make()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise DacycleError("no magic here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dacycle.cycler.assimilation.analysis.Analyst.draw", refuse)
+        with pytest.raises(DacycleError, match="magic"):
+            run_cycle(chosen, START, NOW)
     with open_engine(chosen, NOW) as engine:
         record = engine.ledger.cycle(START, Stream.DELAYED)
         assert record is not None

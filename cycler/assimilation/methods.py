@@ -1,0 +1,98 @@
+"""The methods and solvers by name: what each is and what it needs. No torch, so that every command may ask."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["METHODS", "SOLVERS", "LetkfSettings", "Method", "known_method", "known_solver"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """``network``: draws with the prior's network. ``ensemble``: needs every member's own forecast, at least two.
+
+    ``start``: from the Gaussian posterior, noised to a moderate level, or from pure noise as published; ``solver``: the
+    one it is used with unless another is configured.
+    """
+
+    told: str
+    source: str
+    network: bool = True
+    ensemble: bool = False
+    start: Literal["posterior", "noise"] = "posterior"
+    solver: str = "multistep"
+
+
+OPTIMAL_INTERPOLATION = Method(
+    "the Gaussian prior alone: a climatological covariance of all channels per degree (optimal interpolation, 3D-Var)",
+    "Gandin 1963; Lorenc 1986",
+    network=False,
+)
+
+METHODS: dict[str, Method] = {
+    "sda": Method(
+        "V(sigma) from the Gaussian prior per degree, conjugate gradients in observation space, one "
+        "vector-Jacobian product",
+        "Rozet and Louppe 2023, with a spectral covariance",
+    ),
+    "sda-jacobian-free": Method("as sda, without the vector-Jacobian product", "as sda"),
+    "sda-channelwise": Method(
+        "V(sigma) = sigma^2 v / (sigma^2 + v) per channel", "Rozet and Louppe 2023", start="noise", solver="euler"
+    ),
+    "sda-constant": Method(
+        "V(sigma) = sigma^2 Gamma with a constant Gamma, as published",
+        "Chakraborty et al. 2025",
+        start="noise",
+        solver="euler",
+    ),
+    "dps": Method("V = 0 and a normalised gradient", "Chung et al. 2023", start="noise", solver="euler"),
+    "mmps": Method("the network's own Tweedie covariance, conjugate gradients through it", "Rozet et al. 2024"),
+    "oi": OPTIMAL_INTERPOLATION,
+    "3dvar": OPTIMAL_INTERPOLATION,
+    "letkf": Method(
+        "local ensemble transform Kalman filter on the emulator's grid",
+        "Hunt et al. 2007",
+        network=False,
+        ensemble=True,
+    ),
+    "none": Method("no assimilation: the emulator's members run freely", "", network=False),
+}
+
+SOLVERS: dict[str, str] = {
+    "multistep": "second-order multistep with a mid-step extrapolation (DPM-Solver++ 2M, Lu et al. 2022)",
+    "euler": "first order",
+    "heun": "second order, two denoiser calls a step (Karras et al. 2022)",
+    "ab2": "Adams-Bashforth of second order in the logarithm of the noise level",
+    "ab3": "Adams-Bashforth of third order in the logarithm of the noise level",
+    "stochastic": "ancestral sampling: new noise at every step (Ho et al. 2020)",
+}
+
+
+@dataclass(frozen=True)
+class LetkfSettings:
+    """``radius_km``: half-width of Gaspari and Cohn's function, zero beyond twice that; ``scale_height``: likewise
+    between levels, in ln p. ``relaxation``: of the analysis spread towards the forecast's (Whitaker and Hamill 2012).
+    ``additive``: perturbations added to the forecasts, as a share of the bundle's forecast-error variance.
+    ``inflation``: whether the forecast spread is scaled to what the innovations of the hour say.
+    """
+
+    radius_km: float = 1500.0
+    scale_height: float = 0.8
+    relaxation: float = 0.5
+    additive: float = 0.1
+    inflation: bool = True
+
+
+def known_method(name: str) -> str:
+    """``name`` itself; ValueError lists the methods."""
+    return _known("method", name, list(METHODS))
+
+
+def known_solver(name: str) -> str:
+    """``name`` itself; ValueError lists the solvers."""
+    return _known("solver", name, list(SOLVERS))
+
+
+def _known(kind: str, name: str, names: list[str]) -> str:
+    if name not in names:
+        raise ValueError(f"assimilation {kind} {name!r} is unknown; expected one of {', '.join(names)}")
+    return name
