@@ -44,6 +44,18 @@ def _divides_a_day(hours: int) -> int:
     return hours
 
 
+def _device(name: str) -> str:
+    if name not in ("cpu", "cuda") and not (name.startswith("cuda:") and name[5:].isdecimal()):
+        raise ValueError("expected cpu, cuda or cuda:N")
+    return name
+
+
+def _scheduler(address: str | None) -> str | None:
+    if address is not None and not address.startswith(("tcp://", "tls://")):
+        raise ValueError("expected tcp://host:port or tls://host:port")
+    return address
+
+
 UtcTime = Annotated[datetime, AfterValidator(_utc)]
 
 
@@ -117,8 +129,18 @@ class Ensemble(Section):
     )
     chunk: int = Field(default=4, ge=1, description="members per batch: part of what makes a run reproducible")
     threads: int = Field(default=0, ge=0, description="per process, likewise; 0: as many as there are processors")
+    device: Annotated[str, AfterValidator(_device)] = Field(
+        default="cpu", description="cpu, cuda (with several workers on one machine each takes its own) or cuda:N"
+    )
+    precision: Literal["bundle", "float32", "bfloat16"] = Field(
+        default="bundle", description="of the prior's network; bundle: as its card says"
+    )
+    compile: bool = Field(default=False, description="let torch compile the network: needs a C++ compiler")
     executor: Literal["local", "dask"] = Field(default="local", description="where chunks are drawn")
-    address: str | None = Field(default=None, description="of the dask scheduler, as tcp://host:8786")
+    address: Annotated[str | None, AfterValidator(_scheduler)] = Field(
+        default=None, description="of the dask scheduler, as tcp://host:8786; unset: the daemon starts workers itself"
+    )
+    workers: int = Field(default=2, ge=1, description="processes that it starts then, each with `threads` threads")
 
 
 class ModelObservation(Section):

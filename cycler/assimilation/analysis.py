@@ -24,7 +24,7 @@ from dacycle.cycler.assimilation.guidance import guidance
 from dacycle.cycler.assimilation.methods import METHODS, LetkfSettings, known_method, known_solver
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.points import point_operator
-from dacycle.cycler.assimilation.prior import DiffusionPrior, load_prior
+from dacycle.cycler.assimilation.prior import DiffusionPrior, Precision, load_prior
 from dacycle.cycler.assimilation.sampler import karras_ladder, sample
 from dacycle.cycler.bundle import Bundle
 from dacycle.errors import ConfigError
@@ -73,9 +73,16 @@ class Settings:
 class Analyst:
     """Holds a bundle's prior and draws members with it."""
 
-    def __init__(self, bundle: Bundle, settings: Settings, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        settings: Settings,
+        device: str = "cpu",
+        precision: Precision = "bundle",
+        compiled: bool = False,
+    ) -> None:
         self.bundle, self.settings, self.device = bundle, settings, device
-        self.prior: DiffusionPrior = load_prior(bundle, device)
+        self.prior: DiffusionPrior = load_prior(bundle, device, precision, compiled)
         self._slope = torch.as_tensor(bundle.forecast_slope, device=device)
         self._error = torch.as_tensor(bundle.forecast_error, device=device)
         self._kept: tuple[tuple[datetime, bytes], Conditioner] | None = None

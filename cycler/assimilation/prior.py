@@ -9,7 +9,7 @@ in the place of the skip connection). Where the network outputs zero, the prior 
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,10 @@ from dacycle.cycler.bundle import Bundle, season_basis
 from dacycle.emulators.grid import Grid
 from dacycle.errors import BundleError
 
-__all__ = ["Denoiser", "DiffusionPrior", "load_prior", "season_features", "static_features"]
+__all__ = ["Denoiser", "DiffusionPrior", "Precision", "load_prior", "season_features", "static_features"]
 
+Precision = Literal["bundle", "float32", "bfloat16"]
+"""In what the network computes: as the bundle's card says, or as said here. All else is float32."""
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """(x (n, channels, nlat, nlon), sigma (n,)) -> E[x0 | x], the season already bound."""
 
@@ -75,8 +77,13 @@ def static_features(grid: Grid, orography: npt.NDArray[Any], land: npt.NDArray[A
     return torch.tensor(np.stack([orography / 2000.0, land, *place]), dtype=torch.float32)
 
 
-def load_prior(bundle: Bundle, device: str = "cpu") -> DiffusionPrior:
-    """The bundle's prior in evaluation mode; BundleError where the weights do not fit the card."""
+def load_prior(
+    bundle: Bundle, device: str = "cpu", precision: Precision = "bundle", compiled: bool = False
+) -> DiffusionPrior:
+    """The bundle's prior in evaluation mode; BundleError where the weights do not fit the card.
+
+    ``compiled``: the network goes through ``torch.compile`` when it is first called.
+    """
     path = bundle.path / "prior.safetensors"
     try:
         weights = load_file(path)
@@ -95,4 +102,8 @@ def load_prior(bundle: Bundle, device: str = "cpu") -> DiffusionPrior:
     except (TypeError, RuntimeError) as error:
         summary = " ".join(str(error).split())
         raise BundleError(f"{path}: the weights do not fit the card's architecture: {summary[:300]}") from error
+    if precision != "bundle":
+        prior.low_precision = precision == "bfloat16"
+    if compiled:
+        prior.network.compile()
     return prior.to(device).eval().requires_grad_(False)

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.cycler.cycle.arrivals import from_json
+from dacycle.cycler.cycle.executor import Known
 from dacycle.cycler.cycle.increment import packed
 from dacycle.cycler.cycle.outliers import reject_outliers
 from dacycle.cycler.cycle.ranks import rank_counts
@@ -62,20 +63,19 @@ def assimilate(task: Task) -> None:
 
 
 def _draw(task: Task, batch: ObservationBatch, coarse: FloatArray | None) -> None:
-    steps = task.config.assimilation.steps
-    seen = 0
-    for number, chunk in enumerate(task.chunks):
+    steps, total = task.config.assimilation.steps, task.config.assimilation.steps * len(task.chunks)
+    missing = [chunk for chunk in task.chunks if not task.work.has(task.chunk_name(chunk))]
+    seen = kept = total - steps * len(missing)
+
+    def check(calls: int) -> None:
+        nonlocal seen
+        seen = min(seen + calls, total)
+        task.tell("step", Stage.ASSIMILATE, "", seen, total)
+
+    known = Known(task.record.time, batch, coarse, task.config.ensemble.seed)
+    for chunk, states in task.models.executor.draw(known, missing, check):
         name = task.chunk_name(chunk)
-        if not task.work.has(name):
-
-            def breathe(number: int = number) -> None:
-                nonlocal seen
-                seen += 1
-                task.tell("step", Stage.ASSIMILATE, "", min(seen, (number + 1) * steps), steps * len(task.chunks))
-
-            states = task.models.analyst.draw(
-                task.record.time, batch, coarse, chunk, task.config.ensemble.seed, check=breathe
-            )
-            task.work.keep_array(Stage.ASSIMILATE, name, states)
-        seen = (number + 1) * steps
-        task.tell("chunk", Stage.ASSIMILATE, name, seen, steps * len(task.chunks))
+        task.work.keep_array(Stage.ASSIMILATE, name, states)
+        kept += steps
+        seen = max(seen, kept)
+        task.tell("chunk", Stage.ASSIMILATE, name, seen, total)

@@ -31,10 +31,14 @@ from dacycle.cycler.cycle.task import INITIAL, Task
 from dacycle.cycler.cycle.workspace import Workspace
 from dacycle.cycler.products.atomic import clear_stale
 from dacycle.cycler.products.catalogue import lying
-from dacycle.errors import ConfigError, DacycleError, SourceError, StateError
+from dacycle.errors import ClusterError, ConfigError, DacycleError, SourceError, StateError
 from dacycle.obs.source import SoundingSource, open_source
 
 __all__ = ["Engine", "open_engine", "run_cycle"]
+
+DECIDING = {"ensemble", "assimilation", "letkf", "products"}
+WHERE_DRAWN = {"ensemble": {"executor", "address", "workers"}}
+"""The configuration's part that decides a cycle's bytes, and of that what only decides how long they take."""
 
 
 @dataclass
@@ -137,6 +141,10 @@ class Engine:
             with suppress(DacycleError):
                 self.ledger.move(record.id, State.PENDING, present(), "interrupted; the next start continues it")
             raise
+        except ClusterError as error:
+            # No fault of the cycle's: it neither counts as a failed attempt nor goes on blindly after some.
+            self.ledger.move(record.id, State.PENDING, present(), str(error))
+            raise
         except SourceError as error:
             self.ledger.move(record.id, State.WAITING_OBS, present(), str(error), tell=str(error), level="warning")
             raise
@@ -209,7 +217,7 @@ class Engine:
             "bundle": self.bundle.digest,
             "version": version("dacycle"),
             "threads": threads(self.config),
-            **self.config.model_dump(mode="json", include={"ensemble", "assimilation", "letkf", "products"}),
+            **self.config.model_dump(mode="json", include=DECIDING, exclude=WHERE_DRAWN),
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
@@ -278,7 +286,6 @@ class Engine:
 def refuse_unbuilt(config: Config) -> None:
     """ConfigError for what the configuration can name but this version cannot do: better than to ignore it."""
     unbuilt = {
-        "ensemble.executor = dask": config.ensemble.executor != "local",
         "assimilation.model_observations": bool(config.assimilation.model_observations),
     }
     asked = [key for key, wanted in unbuilt.items() if wanted]
@@ -295,8 +302,11 @@ def open_engine(config: Config, now: datetime, observer: Observer = unobserved) 
         source = open_source(config.source.kind, config.source.location, config.paths.state / "mirror")
         with Ledger.open(config.paths.state) as ledger:
             engine = Engine(config, ledger, bundle, source, Models(config, bundle), observer)
-            engine.recover(now)
-            yield engine
+            try:
+                engine.recover(now)
+                yield engine
+            finally:
+                engine.models.close()
 
 
 def run_cycle(config: Config, time: datetime, now: datetime, observer: Observer = unobserved) -> CycleRecord:

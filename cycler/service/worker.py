@@ -11,7 +11,7 @@ from dacycle.cycler.cycle.owed import FIRST, SOURCE_NEWEST, Owed, first_time, ow
 from dacycle.cycler.cycle.records import CycleRecord, format_time
 from dacycle.cycler.cycle.retention import retire
 from dacycle.cycler.cycle.states import FINISHED, State, Stream
-from dacycle.errors import DacycleError, SourceError
+from dacycle.errors import ClusterError, DacycleError, SourceError
 
 __all__ = ["Worker"]
 
@@ -75,6 +75,9 @@ class Worker:
             blind = record.failed_attempts >= self.engine.config.cycle.max_attempts
         try:
             record = self.engine.run(owed.time, now, without_source=owed.last_call, blind=blind)
+        except ClusterError as error:
+            self._once("cluster", f"{format_time(owed.time)} waits for the cluster: {error}", "warning")
+            return False
         except DacycleError as error:
             self._log.error("cycle_failed", time=format_time(owed.time), reason=str(error))
         except Exception:

@@ -5,10 +5,11 @@ DacycleError
 ├── SourceError       the sounding archive: absent, unreadable, not what it should be
 ├── BundleError       a model bundle: missing, wrong shape, wrong channels
 ├── StateError        the state directory: locked, damaged, of a newer version
+├── ClusterError      the processes that draw members: none there, lost, of another version
 └── ProductError      a product could not be written or read back
 """
 
-__all__ = ["BundleError", "ConfigError", "DacycleError", "ProductError", "SourceError", "StateError"]
+__all__ = ["BundleError", "ClusterError", "ConfigError", "DacycleError", "ProductError", "SourceError", "StateError"]
 
 
 class DacycleError(Exception):
@@ -29,6 +30,10 @@ class BundleError(DacycleError):
 
 class StateError(DacycleError):
     """The state directory or its ledger cannot be used."""
+
+
+class ClusterError(DacycleError):
+    """The cluster that should draw the members cannot; trying again later may help."""
 
 
 class ProductError(DacycleError):
