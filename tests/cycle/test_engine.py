@@ -377,5 +377,5 @@ def test_equivalents_are_those_of_the_published_members(make: Make) -> None:
 
 
 def test_what_is_not_built_yet_is_refused_and_not_ignored(make: Make) -> None:
-    with pytest.raises(ConfigError, match=r"ensemble\.executor = dask: not available in dacycle"):
-        run_cycle(make(ensemble={"executor": "dask"}), START, NOW)
+    with pytest.raises(ConfigError, match=r"assimilation\.model_observations: not available in dacycle"):
+        run_cycle(make(assimilation={"model_observations": [{"location": "field.grib2"}]}), START, NOW)
