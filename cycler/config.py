@@ -189,9 +189,27 @@ class Letkf(Section):
     inflation: bool = Field(default=True, description="of the forecast spread, to what the innovations say")
 
 
+class Probability(Section):
+    channel: str = Field(description="of the state or derived, as 2t or ws10")
+    above: float | None = Field(default=None, description="threshold in the channel's units; or")
+    below: float | None = Field(default=None, description="this one")
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> "Probability":
+        if (self.above is None) == (self.below is None):
+            raise ValueError("expected either above or below")
+        return self
+
+
 class Products(Section):
     formats: tuple[Literal["grib2", "netcdf"], ...] = Field(default=("grib2", "netcdf"), description="that are written")
     members: bool = Field(default=True, description="each member besides mean and spread")
+    derived: tuple[Annotated[str, Field(pattern=r"^(msl|ws\d+|r\d+)$")], ...] = Field(
+        default=(), description="further fields: msl, ws10, and ws or r with a level, as ws850, r850"
+    )
+    probabilities: tuple[Probability, ...] = Field(
+        default=(), description='of thresholds, as {channel = "ws10", above = 17.2}'
+    )
     retention_days: float = Field(default=0, ge=0, description="older products go; 0 keeps everything")
 
 

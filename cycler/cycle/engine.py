@@ -293,12 +293,21 @@ def refuse_unbuilt(config: Config) -> None:
         raise ConfigError(f"{', '.join(asked)}: not available in dacycle {version('dacycle')}; leave the default")
 
 
+def check_products(config: Config, bundle: Bundle) -> None:
+    """ConfigError, before anything is computed, for products that the bundle's channels do not give."""
+    if config.products.derived or config.products.probabilities:
+        from dacycle.cycler.cycle.publish import thresholds
+
+        thresholds(config, bundle)
+
+
 @contextmanager
 def open_engine(config: Config, now: datetime, observer: Observer = unobserved) -> Iterator[Engine]:
     """An engine on the configuration's state directory, which is locked meanwhile, and recovered."""
     refuse_unbuilt(config)
     with exclusive(config.paths.state):
         bundle = open_bundle(config.bundle.path)
+        check_products(config, bundle)
         source = open_source(config.source.kind, config.source.location, config.paths.state / "mirror")
         with Ledger.open(config.paths.state) as ledger:
             engine = Engine(config, ledger, bundle, source, Models(config, bundle), observer)

@@ -3,18 +3,23 @@
 from datetime import datetime
 from importlib.metadata import version
 
+from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.models import threads
 from dacycle.cycler.cycle.states import Stage, State
 from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, INITIAL, Task
 from dacycle.cycler.products.catalogue import lying
+from dacycle.cycler.products.derived import derive, ingredients
 from dacycle.cycler.products.ensemble import Ensemble
 from dacycle.cycler.products.folders import Stream, product_folder
 from dacycle.cycler.products.observations import ObservationTable
 from dacycle.cycler.products.provenance import Provenance
 from dacycle.cycler.products.publish import ProductRequest
 from dacycle.cycler.products.publish import publish as publish_products
+from dacycle.cycler.products.thresholds import Threshold
+from dacycle.errors import ConfigError
 
-__all__ = ["publish"]
+__all__ = ["publish", "thresholds"]
 
 
 def publish(task: Task) -> None:
@@ -23,15 +28,16 @@ def publish(task: Task) -> None:
     What no sounding had a say in is called a forecast, from the last analysis that one had.
     """
     record, config, bundle = task.record, task.config, task.bundle
-    states = task.states()
+    states, channels = derive(task.states(), bundle.channels, config.products.derived, bundle.orography)
+    wanted = thresholds(config, bundle)
     analysis: Ensemble | None = None
     forecasts: tuple[Ensemble, ...] = ()
     if task.free:
         start = _origin(task)
         hours = int((record.time - start).total_seconds()) // 3600
-        forecasts = (Ensemble(states, bundle.channels, bundle.grid, start, hours),)
+        forecasts = (Ensemble(states, channels, bundle.grid, start, hours, wanted),)
     else:
-        analysis = Ensemble(states, bundle.channels, bundle.grid, record.time)
+        analysis = Ensemble(states, channels, bundle.grid, record.time, thresholds=wanted)
     stream: Stream = "early" if task.early else "delayed"
     request = ProductRequest(
         time=record.time,
@@ -50,6 +56,27 @@ def publish(task: Task) -> None:
     task.ledger.enter_products(record.time, record.stream, lying(config.paths.state, record.time, stream))
     for name, file in manifest.products.items():
         task.work.enter(Stage.PUBLISH, name, folder / name, file.sha256, file.bytes)
+
+
+def thresholds(config: Config, bundle: Bundle) -> tuple[Threshold, ...]:
+    """Whose probabilities are published; ConfigError for what cannot be made from the bundle's channels."""
+    known = [channel.name for channel in bundle.channels]
+    for name in config.products.derived:
+        if missing := [each for each in ingredients(name) if each not in known]:
+            raise ConfigError(f"[products] derived: {name} needs {' '.join(missing)}, which the bundle lacks")
+    known += config.products.derived
+    wanted = config.products.probabilities
+    if unknown := [each.channel for each in wanted if each.channel not in known]:
+        raise ConfigError(
+            f"[products] probabilities: no channel {unknown[0]}; expected one of {' '.join(known)}, "
+            "or name it in [products] derived as well"
+        )
+    return tuple(
+        Threshold(each.channel, "above", each.above)
+        if each.above is not None
+        else Threshold(each.channel, "below", each.below or 0.0)
+        for each in wanted
+    )
 
 
 def _provenance(task: Task) -> Provenance:

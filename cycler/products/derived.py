@@ -5,23 +5,19 @@
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from dacycle.channels import Channel, channel
-from dacycle.errors import ConfigError
 from dacycle.obs.elevation import pressure_ratio
 from dacycle.obs.moisture import ZERO_CELSIUS, specific_humidity, vapour_pressure
 
 __all__ = [
-    "Comparison",
     "any_channel",
     "derive",
     "ingredients",
     "mean_sea_level_pressure",
-    "probability",
     "relative_humidity",
     "specific_humidity_of",
     "wind_speed",
@@ -29,7 +25,6 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.floating]
 States = npt.NDArray[np.float32]
-Comparison = Literal["above", "below"]
 
 _DERIVED = {
     "ws": ("m s-1", "wind speed", "wind_speed"),
@@ -68,13 +63,11 @@ def derive(
 ) -> tuple[States, tuple[Channel, ...]]:
     """States (members, channels, nlat, nlon) with the derived ``names`` behind them, and all channels.
 
-    ``orography`` (nlat, nlon): m. ConfigError where the state lacks what one of them is made from.
+    ``orography`` (nlat, nlon): m. ValueError where the state lacks what one of them is made from.
     """
     known = [c.name for c in channels]
     parts = [states]
     for name in names:
-        if missing := [each for each in ingredients(name) if each not in known]:
-            raise ConfigError(f"[products] derived: {name} needs {' '.join(missing)}, which the bundle lacks")
         first, second = (states[:, known.index(each)] for each in ingredients(name))
         if name == "msl":
             made = mean_sea_level_pressure(first, second, orography)
@@ -117,9 +110,3 @@ def mean_sea_level_pressure(sp: FloatArray, temperature_2m: FloatArray, orograph
     """
     ratio = pressure_ratio(np.asarray(temperature_2m, np.float64), -np.asarray(orography, np.float64))
     return np.asarray(sp * ratio, dtype=np.float32)
-
-
-def probability(values: FloatArray, threshold: float, comparison: Comparison) -> States:
-    """Per cent of the members that lie ``above`` or ``below`` the threshold, strictly: (..., nlat, nlon)."""
-    chosen = values > threshold if comparison == "above" else values < threshold
-    return np.asarray(100.0 * chosen.mean(0), dtype=np.float32)

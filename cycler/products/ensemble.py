@@ -1,6 +1,6 @@
 """What a field product holds: an ensemble of states at one valid time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Literal
@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.channels import Channel
+from dacycle.cycler.products.thresholds import Threshold, probability
 from dacycle.emulators.grid import Grid
 from dacycle.errors import ProductError
 
 __all__ = ["LOWER_LIMITS", "Ensemble", "Kind"]
 
 FloatArray = npt.NDArray[np.float32]
-Kind = Literal["members", "mean", "spread"]
+Kind = Literal["members", "mean", "spread", "probability"]
 
 LOWER_LIMITS: dict[str, float] = {"q": 0.0, "tp": 0.0}
 """Variable -> the least value that is physically possible; a product never holds less."""
@@ -25,7 +26,8 @@ LOWER_LIMITS: dict[str, float] = {"q": 0.0, "tp": 0.0}
 class Ensemble:
     """States (members, channels, nlat, nlon), float32, physical units; an analysis unless ``hours`` is given.
 
-    ``reference`` (aware UTC) is the analysis time, or the start of the forecast that is ``hours`` old here.
+    ``reference`` (aware UTC) is the analysis time, or the start of the forecast that is ``hours`` old here;
+    ``thresholds`` are those whose probabilities are told, too.
     """
 
     states: FloatArray
@@ -33,6 +35,7 @@ class Ensemble:
     grid: Grid
     reference: datetime
     hours: int | None = None
+    thresholds: tuple[Threshold, ...] = ()
 
     def __post_init__(self) -> None:
         if self.reference.utcoffset() != timedelta(0):
@@ -65,15 +68,21 @@ class Ensemble:
     def kinds(self, members: bool = True) -> tuple[Kind, ...]:
         """What can be told of it: a single member has no spread."""
         chosen: tuple[Kind, ...] = ("members", "mean") if members else ("mean",)
-        return (*chosen, "spread") if self.members > 1 else chosen
+        if self.members == 1:
+            return chosen
+        return (*chosen, "spread", "probability") if self.thresholds else (*chosen, "spread")
 
     def fields(self, kind: Kind) -> FloatArray:
         """(members, channels, nlat, nlon), or with one in place of members the mean or the spread.
 
-        The spread is the square root of the unbiased variance.
+        The spread is the square root of the unbiased variance. Of probabilities there are not channels but thresholds.
         """
         if kind == "members":
             return self.states
+        if kind == "probability":
+            names = [channel.name for channel in self.channels]
+            chosen = [(self.states[:, names.index(t.channel)], t.value, t.comparison) for t in self.thresholds]
+            return np.stack([probability(*each) for each in chosen])[None]
         return self._moments[0 if kind == "mean" else 1]
 
     @cached_property
@@ -87,14 +96,18 @@ class Ensemble:
         return mean, spread
 
     def clipped(self) -> "tuple[Ensemble, dict[str, int]]":
-        """Itself within the physical limits, and how many values of each channel had to be raised to them."""
+        """Itself within the physical limits, and how many values of each channel lie at them.
+
+        Those below are raised; those that are exactly there were raised before, for no atmosphere is dry to the bit.
+        """
         counts: dict[str, int] = {}
         states = self.states
         for index, channel in enumerate(self.channels):
             limit = LOWER_LIMITS.get(channel.variable)
-            if limit is None or not (count := int((self.states[:, index] < limit).sum())):
+            if limit is None or not (count := int((self.states[:, index] <= limit).sum())):
                 continue
-            states = states.copy() if states is self.states else states
-            np.maximum(states[:, index], limit, out=states[:, index])
             counts[channel.name] = count
-        return (self if not counts else Ensemble(states, self.channels, self.grid, self.reference, self.hours)), counts
+            if (self.states[:, index] < limit).any():
+                states = states.copy() if states is self.states else states
+                np.maximum(states[:, index], limit, out=states[:, index])
+        return (self if states is self.states else replace(self, states=states)), counts

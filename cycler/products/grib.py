@@ -1,12 +1,14 @@
-"""GRIB2 files of members, mean or spread, one kind per file: in one file, readers mix the kinds up.
+"""GRIB2 files of members, mean, spread or probabilities, one kind per file: in one file, readers mix the kinds up.
 
-Codes: WMO FM 92 GRIB2, section 1 (identification), templates 3.40 (Gaussian grid), 4.1 and 4.2 (a member, a derived
-field), 5.42 (CCSDS packing). Every message is decoded again from disk before the file gets its name.
+Codes: WMO FM 92 GRIB2, section 1 (identification), templates 3.40 (Gaussian grid), 4.1, 4.2 and 4.5 (a member, a
+derived field, a probability), 5.42 (CCSDS packing). Every message is decoded again from disk before the file gets its
+name.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
@@ -14,9 +16,11 @@ import eccodes
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.channels import Channel
 from dacycle.cycler.products.atomic import Artefact, write_atomically
 from dacycle.cycler.products.ensemble import Ensemble, Kind
 from dacycle.cycler.products.parameters import parameter
+from dacycle.cycler.products.thresholds import Threshold
 from dacycle.emulators.grid import Grid, gaussian_grid
 from dacycle.errors import ProductError
 
@@ -32,7 +36,9 @@ MISSING_CENTRE = 65535
 SPHERE_OF_6371229_M = 6
 OWN_PROCESS = 100  # generatingProcessIdentifier, 1 to 254 are the centre's own choice
 MOST_MEMBERS = 254  # one octet, whose 255 means missing
+TEMPLATES: dict[Kind, int] = {"members": 1, "mean": 2, "spread": 2, "probability": 5}
 DERIVED = {"mean": 0, "spread": 4}  # code table 4.7
+LIMITS = {"above": (3, "LowerLimit"), "below": (4, "UpperLimit")}  # code table 4.9
 GRID_TOLERANCE = 1e-6  # degrees, what section 3 resolves
 
 
@@ -81,15 +87,21 @@ def _identification(ensemble: Ensemble, kind: Kind, test: bool) -> dict[str, Val
         "productionStatusOfProcessedData": 1 if test else 0,
         "typeOfProcessedData": 4 if forecast else 0,
         **_geometry(ensemble.grid),
-        "productDefinitionTemplateNumber": 1 if kind == "members" else 2,
+        "productDefinitionTemplateNumber": TEMPLATES[kind],
         "typeOfGeneratingProcess": 4 if forecast else 0,
         "generatingProcessIdentifier": OWN_PROCESS,
         "backgroundProcess": 255,
         "indicatorOfUnitOfTimeRange": 1,
         "forecastTime": ensemble.hours or 0,
-        "numberOfForecastsInEnsemble": ensemble.members,
-        **({"typeOfEnsembleForecast": 6} if kind == "members" else {"derivedForecast": DERIVED[kind]}),
+        **_kind(ensemble, kind),
     }
+
+
+def _kind(ensemble: Ensemble, kind: Kind) -> dict[str, Value]:
+    if kind == "probability":
+        return {"totalNumberOfForecastProbabilities": len(ensemble.thresholds)}
+    size: dict[str, Value] = {"numberOfForecastsInEnsemble": ensemble.members}
+    return {**size, **({"typeOfEnsembleForecast": 6} if kind == "members" else {"derivedForecast": DERIVED[kind]})}
 
 
 @cache
@@ -118,6 +130,21 @@ def _geometry(grid: Grid) -> dict[str, Value]:
     }
 
 
+def _parameter(channel: Channel) -> dict[str, Value]:
+    meaning = parameter(channel)
+    return {"shortName": meaning.short_name, "typeOfLevel": meaning.type_of_level, "level": meaning.level}
+
+
+def _limit(threshold: Threshold) -> dict[str, Value]:
+    """The threshold as an integer and a power of ten."""
+    kind, name = LIMITS[threshold.comparison]
+    sign, digits, exponent = Decimal(f"{threshold.value:.9g}").as_tuple()
+    assert isinstance(exponent, int)
+    whole = int("".join(map(str, digits))) * 10 ** max(exponent, 0)
+    scaled = {f"scaleFactorOf{name}": max(-exponent, 0), f"scaledValueOf{name}": -whole if sign else whole}
+    return {"probabilityType": kind, **scaled}
+
+
 @contextmanager
 def _template(ensemble: Ensemble, kind: Kind, test: bool) -> Iterator[int]:
     handle = eccodes.codes_grib_new_from_samples("GRIB2")
@@ -132,13 +159,14 @@ def _template(ensemble: Ensemble, kind: Kind, test: bool) -> Iterator[int]:
 def _messages(ensemble: Ensemble, kind: Kind) -> Iterator[Message]:
     """Messages in the order of the file: channel by channel, each with all members."""
     fields = ensemble.fields(kind)
+    if kind == "probability":
+        by_name = {channel.name: channel for channel in ensemble.channels}
+        for number, (threshold, values) in enumerate(zip(ensemble.thresholds, fields[0], strict=True), start=1):
+            keys = _parameter(by_name[threshold.channel]) | _limit(threshold)
+            yield Message({**keys, "forecastProbabilityNumber": number}, values)
+        return
     for index, channel in enumerate(ensemble.channels):
-        meaning = parameter(channel)
-        keys: dict[str, Value] = {
-            "shortName": meaning.short_name,
-            "typeOfLevel": meaning.type_of_level,
-            "level": meaning.level,
-        }
+        keys = _parameter(channel)
         for number, state in enumerate(fields, start=1):
             own: dict[str, Value] = {"perturbationNumber": number} if kind == "members" else {}
             yield Message({**keys, **own}, state[index])

@@ -56,7 +56,9 @@ class Manifest(BaseModel):
     config_digest: str
     background: str
     inputs: dict[str, str] = Field(description="name -> sha256")
-    clipped: dict[str, dict[str, int]] = Field(description="file stem -> channel -> values raised to a physical limit")
+    clipped: dict[str, dict[str, int]] = Field(
+        description="file stem -> channel -> values at a physical limit, to which they were raised"
+    )
     products: dict[str, FileRecord]
     runtime: dict[str, JsonValue] = {}
 

@@ -26,17 +26,21 @@ __all__ = ["EPOCH", "HOURS_SINCE", "STEPS", "SUFFIXES", "write_netcdf"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOURS_SINCE = f"hours since {EPOCH:%Y-%m-%d %H:%M:%S}"
 SUFFIXES: dict[Kind, str] = {"members": "", "mean": "_mean", "spread": "_spread"}
+PROBABILITY = "probability"
 METHODS: dict[Kind, str] = {
     "members": "time: point",
     "mean": "time: point realization: mean",
     "spread": "time: point realization: standard_deviation",
 }
 
-STEPS: dict[str, float] = {"t": 2.0**-7, "u": 2.0**-7, "v": 2.0**-7, "q": 2.0**-22, "sp": 1.0, "z": 2.0**-4}
+STEPS: dict[str, float] = {
+    **dict.fromkeys("tuv", 2.0**-7),
+    **{"ws": 2.0**-7, "q": 2.0**-22, "sp": 1.0, "msl": 1.0, "z": 2.0**-4, "r": 2.0**-4},
+}
 """Variable -> values are rounded to multiples of this, in the channel's units: a tenth of any observation error or
 less, and a power of two, so that the rounded float ends in zeros that compress."""
 
-SURFACE_HEIGHTS = {"2t": 2, "10u": 10, "10v": 10}  # m
+SURFACE_HEIGHTS = {"2t": 2, "10u": 10, "10v": 10, "ws10": 10, "sp": 0}  # m
 
 CHUNK_ROWS, CHUNK_COLUMNS, CHUNK_VALUES = 32, 64, 2**16
 SPHERE_M = 6371229.0
@@ -84,7 +88,11 @@ def _fill(file: netCDF4.Dataset, ensembles: Sequence[Ensemble], kinds: Sequence[
     _levels(file, first.channels)
     if any(kind != "members" for kind in kinds):
         _size(file, first.members)
+    if PROBABILITY in kinds:
+        _probabilities(file.createGroup(PROBABILITY), ensembles)
     for kind in kinds:
+        if kind == PROBABILITY:
+            continue
         fields = np.stack([ensemble.fields(kind) for ensemble in ensembles], 2)
         for channel, values in zip(first.channels, fields.swapaxes(0, 1), strict=True):
             _variable(
@@ -92,7 +100,7 @@ def _fill(file: netCDF4.Dataset, ensembles: Sequence[Ensemble], kinds: Sequence[
                 channel,
                 kind,
                 values,
-                [*auxiliary, *(["number_of_realizations"] * (kind != "members")), level_name(channel)],
+                [*auxiliary, *(["number_of_realizations"] * (kind != "members")), *level_name(channel)],
             )
 
 
@@ -157,11 +165,11 @@ def _size(file: netCDF4.Dataset, members: int) -> None:
     _coordinate(file, "number_of_realizations", (), np.int32(members), described)
 
 
-def level_name(channel: Channel) -> str:
-    """The scalar coordinate that says where the channel lies."""
+def level_name(channel: Channel) -> list[str]:
+    """The scalar coordinate that says where the channel lies; none for mean sea level, which its name says."""
     if channel.level_hpa is not None:
-        return f"pressure_{channel.level_hpa}"
-    return f"height_{SURFACE_HEIGHTS.get(channel.name, 0)}m"
+        return [f"pressure_{channel.level_hpa}"]
+    return [f"height_{SURFACE_HEIGHTS[channel.name]}m"] if channel.name in SURFACE_HEIGHTS else []
 
 
 def nominal_heights(channels: Sequence[Channel]) -> npt.NDArray[np.float64]:
@@ -185,8 +193,7 @@ def _levels(file: netCDF4.Dataset, channels: Sequence[Channel]) -> None:
     file.createDimension("nominal_height", len(heights))
     words = {"long_name": "height above the ground of all levels, of pressure levels in the standard atmosphere"}
     _coordinate(file, "nominal_height", ("nominal_height",), heights, height | words)
-    for channel in channels:
-        name = level_name(channel)
+    for channel, name in ((c, name) for c in channels for name in level_name(c)):
         if name in file.variables:
             continue
         if channel.level_hpa is not None:
@@ -213,6 +220,34 @@ def _variable(
     )
     variable.setncatts(_description(channel, kind, step) | {"coordinates": " ".join(auxiliary)})
     variable[:] = np.rint(data / np.float32(step)) * np.float32(step)
+
+
+def _probabilities(group: netCDF4.Dataset, ensembles: Sequence[Ensemble]) -> None:
+    """A group of its own: no standard name exists for them, and the root keeps to what every reader knows."""
+    first = ensembles[0]
+    _horizontal(group, first)
+    clock = {"standard_name": "time", "long_name": "valid time", "axis": "T", "units": HOURS_SINCE}
+    valid = [(ensemble.time - EPOCH).total_seconds() / 3600 for ensemble in ensembles]
+    _coordinate(group, "time", ("time",), valid, {**clock, "calendar": "standard"})
+    fields = np.concatenate([ensemble.fields("probability") for ensemble in ensembles])
+    by_name = {channel.name: channel for channel in first.channels}
+    for threshold, values in zip(first.thresholds, fields.swapaxes(0, 1), strict=True):
+        channel = by_name[threshold.channel]
+        words = f"probability of {channel.long_name} {threshold.comparison} {threshold.value:.10g} {channel.units}"
+        chunks = _chunks(values.shape)
+        variable = group.createVariable(
+            threshold.netcdf_name, "f4", ("time", "lat", "lon"), zlib=True, complevel=1, chunksizes=chunks
+        )
+        variable.setncatts(
+            {
+                "long_name": words,
+                "units": "%",
+                "comment": f"share of the {first.members} members",
+                "grid_mapping": "crs",
+                "coverage_content_type": "modelResult",
+            }
+        )
+        variable[:] = values
 
 
 def _description(channel: Channel, kind: Kind, step: float) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """observations.nc: every value of a cycle with its verdict and its equivalents in background and analysis.
 
-A table of points (CF discrete sampling geometry ``point``), one row per value. A value's units depend on its channel
-and stand beside it in ``channel_units``.
+A table of points (CF discrete sampling geometry ``point``), one row per value. The columns ``value``, ``sigma``,
+``background_mean`` and so on hold all channels, in the units that stand beside them in ``channel_units``; the columns
+``air_temperature``, ``air_temperature_error`` and so on repeat them by quantity, for tools that go by units.
 """
 
 from dataclasses import dataclass, fields
@@ -27,6 +28,16 @@ EQUIVALENTS = ("background_mean", "background_spread", "analysis_mean", "analysi
 NUMBERS = ("lat", "lon", "value", "sigma", "elevation", "quality")
 COORDINATES = ("time", "lat", "lon", "pressure")
 PLACE = " ".join(COORDINATES)
+LONG = {"": "value", "_error": "sigma"} | {f"_{name}": name for name in EQUIVALENTS}
+"""Suffix of a quantity's column -> the column of all channels that it repeats."""
+QUANTITY_COLUMNS: dict[str, tuple[str, str, str]] = {
+    "": ("batch", ", observed", ""),
+    "_error": ("batch", ", standard deviation of its error", " standard_error"),
+    "_background_mean": ("table", ", background, ensemble mean", ""),
+    "_background_spread": ("table", ", background, ensemble spread", ""),
+    "_analysis_mean": ("table", ", analysis, ensemble mean", ""),
+    "_analysis_spread": ("table", ", analysis, ensemble spread", ""),
+}
 TEXTS = {"station": "station identifier", "report": "station, nominal time and release time", "channel": "channel"}
 
 
@@ -125,7 +136,7 @@ def _fill(file: netCDF4.Dataset, table: ObservationTable, provenance: Provenance
         "flag_meanings": " ".join(code.reason for code in Quality),
         "coverage_content_type": "qualityInformation",
     }
-    _column(file, "quality", batch.quality, codes)
+    _column(file, "quality", batch.quality, {**codes, "coordinates": f"{PLACE} {' '.join(LONG.values())}"})
     withheld = {
         "long_name": "station withheld for verification",
         "flag_values": np.array([0, 1], dtype=np.int8),
@@ -133,6 +144,24 @@ def _fill(file: netCDF4.Dataset, table: ObservationTable, provenance: Provenance
         "coverage_content_type": "auxiliaryInformation",
     }
     _column(file, "withheld", table.withheld.astype(np.int8), withheld)
+    _quantities(file, table)
+
+
+def _quantities(file: netCDF4.Dataset, table: ObservationTable) -> None:
+    """The same numbers once more, one column per quantity: each with the one unit and standard name it can have."""
+    batch = table.batch
+    known = {name: channel(name) for name in np.unique(batch.channel).tolist()}
+    for standard_name in sorted({c.standard_name for c in known.values()}):
+        own = [name for name, c in known.items() if c.standard_name == standard_name]
+        rows, units = np.isin(batch.channel, own), known[own[0]].units
+        words = standard_name.replace("_", " ")
+        for suffix, (owner, what, modifier) in QUANTITY_COLUMNS.items():
+            values = np.where(rows, getattr(batch if owner == "batch" else table, LONG[suffix]), np.nan)
+            attributes = {"standard_name": f"{standard_name}{modifier}", "long_name": f"{words}{what}", "units": units}
+            if units == "K":
+                scale = "difference" if suffix in ("_error", "_background_spread", "_analysis_spread") else "on_scale"
+                attributes["units_metadata"] = f"temperature: {scale}"
+            _column(file, standard_name + suffix, values, attributes)
 
 
 def _attributes(batch: ObservationBatch, provenance: Provenance) -> dict[str, Any]:
@@ -167,7 +196,8 @@ def _column(file: netCDF4.Dataset, name: str, values: npt.NDArray[Any], attribut
     fill = np.nan if name not in {"time", "lat", "lon"} and values.dtype.kind == "f" else None
     variable = file.createVariable(name, values.dtype, ("obs",), compression="zlib", complevel=4, fill_value=fill)
     place = {} if name in COORDINATES else {"coordinates": PLACE}
-    content = "coordinate" if not place else "physicalMeasurement" if name in {"value", "sigma"} else "modelResult"
+    measured = name in {"value", "sigma"} or name.endswith("_error") or not name.endswith(("_mean", "_spread"))
+    content = "coordinate" if not place else "physicalMeasurement" if measured else "modelResult"
     variable.setncatts({"coverage_content_type": content, **place, **attributes})
     variable[:] = values
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dacycle.cycler.products.derived import mean_sea_level_pressure, probability, relative_humidity, wind_speed
+from dacycle.cycler.products.derived import mean_sea_level_pressure, relative_humidity, wind_speed
+from dacycle.cycler.products.thresholds import probability
 from dacycle.obs.moisture import specific_humidity, vapour_pressure
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
+from dacycle.channels import channel
 from dacycle.cycler.products.observations import ObservationTable, read_observations, write_observations
 from dacycle.errors import ProductError
 from dacycle.obs.batch import Quality
@@ -72,3 +74,25 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
 def test_lengths_must_agree() -> None:
     with pytest.raises(ValueError, match=r"background_mean must have shape \(40,\)"):
         ObservationTable(batch(), *[np.zeros(3)] * 4, withheld=np.zeros(40, bool))
+
+
+def test_every_quantity_has_columns_of_its_own_with_one_unit(tmp_path: Path) -> None:
+    whole = table()
+    write_observations(tmp_path / "o.nc", whole, PROVENANCE)
+    with xr.open_dataset(tmp_path / "o.nc") as dataset:
+        for standard_name, units, variables in (
+            ("air_temperature", "K", "t"),
+            ("eastward_wind", "m s-1", "u"),
+            ("geopotential_height", "m", "z"),
+            ("surface_air_pressure", "Pa", "sp"),
+        ):
+            rows = np.array([channel(name).variable == variables for name in whole.batch.channel])
+            for suffix, values in (
+                ("", whole.batch.value),
+                ("_error", whole.batch.sigma),
+                ("_background_mean", whole.background_mean),
+                ("_analysis_spread", whole.analysis_spread),
+            ):
+                column = dataset[standard_name + suffix]
+                assert column.units == units
+                np.testing.assert_array_equal(column.values, np.where(rows, values, np.nan))
