@@ -120,4 +120,8 @@ def upgrade(connection: sqlite3.Connection, path: Path, version: int) -> None:
     except sqlite3.Error as error:
         raise StateError(f"{backup}: the ledger cannot be backed up before its upgrade: {error}; make room") from error
     steps = "".join(STEPS[version - 1 :])
-    connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {1 + len(STEPS)}; COMMIT;")
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {1 + len(STEPS)}; COMMIT;")
+    except sqlite3.Error:
+        connection.rollback()
+        raise
