@@ -9,8 +9,8 @@ rejected, and every value ends in exactly one code:
 4. vertical consistency: hydrostatic balance and lapse rate
 5. station against model elevation
 
-Afterwards come ``below_ground``, ``background_check``, ``buddy_check`` and ``withhold``, in an order that the cycle
-decides.
+Afterwards come ``below_ground``, the blacklist, ``background_check``, ``buddy_check`` (neighbours.py), ``thin``
+(thinning.py) and ``withhold``, in an order that the cycle decides.
 """
 
 import zlib
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.channels import channel
-from dacycle.obs.background import background_check, buddy_check
+from dacycle.obs.background import background_check
 from dacycle.obs.batch import ObservationBatch, Quality
 from dacycle.obs.elevation import below_ground, reduce_to_model
 from dacycle.obs.profiles import wind_pairs
@@ -29,7 +29,6 @@ __all__ = [
     "GROSS_LIMITS",
     "background_check",
     "below_ground",
-    "buddy_check",
     "counts",
     "duplicates",
     "gross_limits",

@@ -67,8 +67,9 @@ def _hydrostatic(batch: ObservationBatch) -> ObservationBatch:
     """Thickness between neighbouring levels against R/g T ln(p1/p2), T the mean of both virtual temperatures.
 
     An error in a height shows in the layers below and above with opposite signs, one in a temperature with the same
-    sign; so the culprit is named where both layers are known. A single inconsistent layer is blamed on all four values
-    at its ends, less a height that the neighbouring layer confirms; one at the ground on the surface pressure.
+    sign; so the culprit is named where both layers are known. Of a single inconsistent layer, the end is blamed, height
+    and temperature, that no further layer confirms while one confirms the other; at the ground it is the surface
+    pressure. Where that leaves no culprit, or more than one, the buddy check has to tell.
     """
     profiles = Profiles.of(batch)
     nodes = _nodes(profiles)
@@ -99,11 +100,21 @@ def _hydrostatic(batch: ObservationBatch) -> ObservationBatch:
         if k == 0:
             marked |= profiles.mask("sp", alone)
             continue
-        for node, neighbour in ((k, k - 1), (k + 1, k + 1)):
-            confirmed = good[neighbour] if neighbour < len(good) else np.zeros_like(alone)
-            marked |= profiles.mask(nodes[node].temperature_name, alone)
-            marked |= profiles.mask(nodes[node].height_name, alone & ~confirmed)
+        known_below, known_above = _known(bad, good, k - 1), _known(bad, good, k + 1)
+        for node, culprit in ((k + 1, good[k - 1] & ~known_above), (k, ~known_below & _confirmed(good, k + 1))):
+            marked |= profiles.mask(nodes[node].temperature_name, alone & culprit)
+            marked |= profiles.mask(nodes[node].height_name, alone & culprit)
     return batch.mark(marked, Quality.VERTICAL)
+
+
+def _known(bad: list[Mask], good: list[Mask], layer: int) -> Mask:
+    """Whether the layer has been judged."""
+    return bad[layer] | good[layer] if layer < len(good) else np.zeros_like(good[0])
+
+
+def _confirmed(good: list[Mask], layer: int) -> Mask:
+    """Whether the layer is consistent."""
+    return good[layer] if layer < len(good) else np.zeros_like(good[0])
 
 
 def _lapse_rate(batch: ObservationBatch) -> ObservationBatch:

@@ -34,7 +34,7 @@ def assimilate(task: Task) -> None:
     batch = work.batch(OBSERVATIONS)
     climatology = observe(task.bundle, task.bundle.climatology.mean(time)[None], batch)[0]
     background = observe(task.bundle, lift(task.bundle, coarse, time), batch) if coarse is not None else None
-    batch = reject_outliers(task.bundle, batch, background)
+    batch = reject_outliers(task.bundle, batch, coarse)
     folds = task.config.assimilation
     batch = withhold(batch, folds.withhold_folds, folds.withhold_fold)
     work.keep_batch(Stage.ASSIMILATE, CHECKED, batch)

@@ -1,29 +1,55 @@
-"""The last check before an analysis: values against the forecast ensemble or, in a first cycle, the climatology."""
+"""The last checks before an analysis: values against the forecast, or in a first cycle the climatology, and each other.
+
+In this order, each over what is left: the background check, with the ensemble's spread or what forecast errors usually
+are, whichever is larger, which only what is absurd fails; the buddy check; thinning.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.channels import channel
 from dacycle.cycler.bundle import Bundle
 from dacycle.obs.background import background_check
 from dacycle.obs.batch import ObservationBatch
+from dacycle.obs.errors import observation_error
+from dacycle.obs.neighbours import buddy_check
 
 __all__ = ["reject_outliers"]
 
-FORECAST_LIMIT = 4.0
-CLIMATOLOGY_LIMIT = 5.0  # the climatology is a poor background: only what is absurd fails it
+FORECAST_LIMIT = 5.0
+CLIMATOLOGY_LIMIT = 7.0  # the climate of the bundle need not be that of the soundings: only what is absurd fails it
 
 
 def reject_outliers(
-    bundle: Bundle, batch: ObservationBatch, background: npt.NDArray[np.float32] | None
+    bundle: Bundle, batch: ObservationBatch, forecast: npt.NDArray[np.float32] | None
 ) -> ObservationBatch:
-    """``batch`` with outliers marked; ``background`` (members, n): equivalents of the lifted forecast, or None."""
+    """``batch`` with outliers marked; ``forecast`` (members, channels, h, w): the emulator's, or None.
+
+    Humidity's errors, a fraction of the humidity, come back relative to the background's: a sensor that is wrongly dry
+    must not be trusted for that.
+    """
     if len(batch) == 0:
         return batch
-    if background is not None:
-        spread = background.std(0, ddof=1) if len(background) > 1 else np.zeros(len(batch))
-        return background_check(batch, background, spread, FORECAST_LIMIT)
-    from dacycle.cycler.assimilation.fields import observe
+    from dacycle.cycler.assimilation.expectation import expectation
+    from dacycle.cycler.assimilation.fields import lift, observe
 
-    climatology = observe(bundle, bundle.climatology.mean(batch.analysis_time)[None], batch)[0]
-    std = observe(bundle, bundle.climatology.std[None], batch)[0]
-    return background_check(batch, climatology, std, CLIMATOLOGY_LIMIT)
+    expected = expectation(bundle, batch, forecast)
+    batch = _humidity_errors(batch, expected.mean)
+    spread, limit = expected.std, CLIMATOLOGY_LIMIT if forecast is None else FORECAST_LIMIT
+    if forecast is not None and len(forecast) > 1:
+        members = observe(bundle, lift(bundle, forecast, batch.analysis_time), batch)
+        spread = np.maximum(spread, members.std(0, ddof=1))
+    batch = background_check(batch, expected.mean, spread, limit)
+    return buddy_check(batch, expected)
+
+
+def _humidity_errors(batch: ObservationBatch, background: npt.NDArray[np.float64]) -> ObservationBatch:
+    """The batch with the errors that humidity has where the air is as moist as ``background`` (n,) says."""
+    sigma = batch.sigma.copy()
+    for name in np.unique(batch.channel).tolist():
+        if channel(name).variable == "q":
+            rows = (batch.channel == name) & np.isfinite(background)
+            sigma[rows] = observation_error(channel(name), background[rows])
+    return replace(batch, sigma=sigma)

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
-from dacycle.cycler.assimilation.fields import coarsen, lift, observe
+from dacycle.cycler.assimilation.fields import coarsen, lift
 from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.cycle.ingest import gather
 from dacycle.cycler.cycle.outliers import reject_outliers
@@ -55,10 +55,7 @@ class World:
 
     def check(self, batch: ObservationBatch, forecast: FloatArray | None) -> ObservationBatch:
         """The last quality control, as in the cycle."""
-        background = None
-        if forecast is not None:
-            background = observe(self.bundle, lift(self.bundle, forecast, batch.analysis_time), batch)
-        return reject_outliers(self.bundle, batch, background)
+        return reject_outliers(self.bundle, batch, forecast)
 
     def analyst(self, method: str) -> Analyst:
         """A method's analyst."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
-from dacycle.cycler.assimilation.fields import lift, observe
+from dacycle.cycler.assimilation.fields import lift
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.cycle.ingest import gather
 from dacycle.cycler.cycle.outliers import reject_outliers
@@ -55,8 +55,7 @@ def calibrate(
         batches = [gather(source, bundle, time).batch for time in index]
 
     def check(batch: ObservationBatch, forecast: FloatArray | None) -> ObservationBatch:
-        background = None if forecast is None else observe(bundle, lift(bundle, forecast, batch.analysis_time), batch)
-        return reject_outliers(bundle, batch, background)
+        return reject_outliers(bundle, batch, forecast)
 
     analyst = Analyst(bundle, Settings("sda-jacobian-free", STEPS))
     gaussian = analyst.prior.gaussian

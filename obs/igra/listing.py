@@ -12,7 +12,7 @@ __all__ = ["Listed", "parse_listing"]
 MAX_FILES = 20_000
 _LINK = re.compile(r"""<a\s[^>]{0,200}?href\s*=\s*["']([^"'<>]{1,300})["'][^>]{0,200}>""", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?|\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d(?::\d\d)?")
-_SIZE = re.compile(r"[\s>](\d+(?:\.\d+)?\s?[KMG]?)(?=[\s<]|$)")
+_SIZE = re.compile(r"[\s>](\d{1,15}(?:\.\d{1,3})?\s?[KMG]?)(?=[\s<]|$)")
 _TAG = re.compile(r"<[^<>]{0,300}>")
 
 

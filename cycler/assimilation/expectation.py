@@ -1,0 +1,76 @@
+"""What the forecast or the climatology says of values before any of them is used, and how its errors go together."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file
+
+from dacycle.cycler.assimilation.fields import lift, observe
+from dacycle.cycler.bundle import Bundle
+from dacycle.emulators.grid import bilinear, gaussian_grid
+from dacycle.emulators.spectral import Harmonics
+from dacycle.obs.batch import ObservationBatch
+from dacycle.obs.neighbours import EARTH_RADIUS_KM, STEP_KM, Expected
+
+__all__ = ["expectation"]
+
+FloatArray = npt.NDArray[np.float64]
+
+REACH_KM = 4000.0
+
+
+def expectation(bundle: Bundle, batch: ObservationBatch, forecast: npt.NDArray[np.float32] | None) -> Expected:
+    """The calibrated mean ``forecast`` (members, channels, h, w), or the climatology, at the values of ``batch``.
+
+    The error covariance is that of the calibrated forecast in the degrees it has, the climate's beyond them; all of
+    the climate's without a forecast.
+    """
+    time = batch.analysis_time
+    mean = bundle.climatology.mean(time)
+    covariance, rest = _climate(bundle.path)
+    if forecast is not None:
+        anomaly = lift(bundle, forecast.mean(0), time) - mean
+        mean = mean + _calibrated(bundle, anomaly / bundle.climatology.std) * bundle.climatology.std
+        covariance = np.concatenate([bundle.forecast_error, covariance[len(bundle.forecast_error) :]])
+    names = [c.name for c in bundle.channels]
+    position = np.array([names.index(name) if name in names else 0 for name in batch.channel.tolist()], np.int64)
+    corners, weights = bilinear(bundle.grid, batch.lat, batch.lon)
+    std = bundle.climatology.std.reshape(len(names), -1)
+    scale = (std[position[:, None], corners] * weights).sum(-1)
+    equivalents = observe(bundle, mean[None], batch)[0].astype(np.float64)
+    points = bundle.grid.shape[0] * bundle.grid.shape[1]
+    return Expected(equivalents, position, scale, _table(covariance, points), rest)
+
+
+@lru_cache(maxsize=2)
+def _climate(path: Path) -> tuple[FloatArray, FloatArray]:
+    """Covariance (degrees, channels, channels) and rest (channels,) of the bundle's Gaussian prior."""
+    weights = load_file(path / "prior.safetensors")
+    covariance = weights["gaussian.covariance"].double().numpy()
+    rest = weights.get("gaussian.rest", torch.zeros(covariance.shape[1])).double().numpy()
+    return covariance, rest
+
+
+def _calibrated(bundle: Bundle, anomaly: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """E[x | f] = slope f per degree, on the grid; normalised anomalies (channels, nlat, nlon)."""
+    slope = torch.as_tensor(bundle.forecast_slope)
+    harmonics = _harmonics(*bundle.grid.shape, len(slope))
+    coefficients = harmonics.analyse(torch.as_tensor(anomaly))
+    regressed = torch.einsum("kcd,dk->ck", slope[harmonics.degree], coefficients)
+    return np.asarray(harmonics.synthesise(regressed).numpy())
+
+
+@lru_cache(maxsize=2)
+def _harmonics(nlat: int, nlon: int, degrees: int) -> Harmonics:
+    return Harmonics(gaussian_grid(nlat, nlon), degrees)
+
+
+def _table(covariance: npt.NDArray[np.floating], points: int) -> FloatArray:
+    """(d, c, c): sum over degrees of (2 l + 1) P_l(cos d) V_l / points, V in scaled coefficients."""
+    cosine = np.cos(np.arange(0.0, REACH_KM + STEP_KM, STEP_KM) / EARTH_RADIUS_KM)
+    degrees = np.arange(len(covariance))
+    legendre = np.polynomial.legendre.legvander(cosine, len(covariance) - 1) * (2 * degrees + 1) / points
+    return np.asarray(np.einsum("dl,lce->dce", legendre, covariance))
