@@ -100,16 +100,18 @@ class Cycle(Section):
         default=10, gt=0, description="older owed cycles expire; for `run` only: `cycle` and `backfill` know no limit"
     )
     rerun_window_days: float = Field(
-        default=10, ge=0, description="soundings that arrive so late still cause a rerun (no effect yet)"
+        default=10, ge=0, description="after a cycle was published, late soundings can still cause its rerun"
     )
     rerun_min_fraction: float = Field(
-        default=0.05, ge=0, description="of the soundings used before; fewer cause none (no effect yet)"
+        default=0.05, ge=0, description="late and revised soundings, of those used; fewer cause none"
     )
     initial: Path | None = Field(
         default=None,
         description="a field file, ours or another centre's, that the first cycle's background starts from",
     )
-    max_attempts: int = Field(default=3, ge=1, description="tries before a failing cycle is given up")
+    max_attempts: int = Field(default=3, ge=1, description="tries before a failing cycle goes on without soundings")
+    stage_timeout_seconds: float = Field(default=3600, gt=0, description="a stage that takes longer counts as failed")
+    free_forecast_alarm: int = Field(default=4, ge=1, description="so many cycles without soundings in a row are told")
 
     @model_validator(mode="after")
     def _ordered(self) -> "Cycle":
@@ -220,6 +222,7 @@ class Service(Section):
     token_file: Path | None = Field(
         default=None, description="holds the token that hold, release, skip and rerun ask for; unset: they are off"
     )
+    hang_seconds: float = Field(default=1800, gt=0, description="without progress for so long, it starts itself anew")
     stop_seconds: float = Field(default=15, ge=0, description="how long a stop waits for the running stage")
 
 

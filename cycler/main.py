@@ -93,6 +93,18 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         if name == "verify":
             command.add_argument("--truth", type=Path, metavar="FILE", help="netCDF file with the true fields")
             command.add_argument("--json", action="store_true", help="as JSON")
+    for name, text in (
+        ("hold", "let the delayed cycle of TIME, and those after it, wait"),
+        ("release", "let a held cycle go on"),
+        ("skip", "give up the delayed cycle of TIME; the next one starts from a longer forecast"),
+        ("rerun", "run the delayed cycle of TIME again, and all that grew on it; the old products are kept"),
+    ):
+        command = add(name, _intervene, text)
+        command.set_defaults(kind=name, stage=None)
+        command.add_argument("time", type=analysis_time, metavar="TIME", help="analysis time, as 2005-08-26T00 (UTC)")
+        if name == "rerun":
+            told = "keep what the stages before it made"
+            command.add_argument("--from", dest="stage", choices=["ingest", "forecast", "assimilate"], help=told)
     add("status", _status, "what the ledger says").add_argument("--json", action="store_true", help="as JSON")
     add("doctor", _doctor, "check configuration, models, source, disk and clock, and say how to mend what is wrong")
     config = add("config", _config, "describe the configuration", config=False)
@@ -141,6 +153,13 @@ def _backfill(args: argparse.Namespace) -> None:
     from dacycle.cycler.cycle.commands import backfill
 
     backfill(load_config(args.config), args.start, args.end, _now())
+
+
+def _intervene(args: argparse.Namespace) -> None:
+    from dacycle.cycler.config import load_config
+    from dacycle.cycler.cycle.commands import intervene
+
+    intervene(load_config(args.config), args.kind, args.time, args.stage, _now())
 
 
 def _status(args: argparse.Namespace) -> None:

@@ -1,16 +1,18 @@
-"""What ``dacycle cycle``, ``backfill`` and ``status`` do."""
+"""What ``dacycle cycle``, ``backfill``, ``status``, ``hold``, ``release``, ``skip`` and ``rerun`` do."""
 
 import json
 from datetime import datetime
 
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
+from dacycle.cycler.cycle.lock import InUseError
 from dacycle.cycler.cycle.records import CycleRecord
 from dacycle.cycler.cycle.report import status_json, status_lines
+from dacycle.cycler.cycle.requests import REFUSED, Kind, ask, check
 from dacycle.cycler.cycle.states import PUBLISHED
-from dacycle.errors import DacycleError
+from dacycle.errors import DacycleError, StateError
 
-__all__ = ["backfill", "cycle", "status"]
+__all__ = ["backfill", "cycle", "intervene", "status"]
 
 
 def cycle(config: Config, time: datetime, early: bool, now: datetime) -> None:
@@ -42,6 +44,30 @@ def backfill(config: Config, start: datetime, end: datetime, now: datetime) -> N
     if not published:
         raise DacycleError(
             f"no cycle from {start:%Y-%m-%dT%H} to {end:%Y-%m-%dT%H} could be published; see the lines above"
+        )
+
+
+def intervene(config: Config, kind: Kind, time: datetime, stage: str | None, now: datetime) -> None:
+    """hold, release, skip or rerun: at once, or by the daemon where one is running."""
+    from dacycle.cycler.cycle.engine import open_engine
+    from dacycle.cycler.cycle.interventions import carry_out
+    from dacycle.cycler.cycle.reruns import owed_rerun, rerun
+    from dacycle.cycler.cycle.watching import watching
+
+    check(kind, stage)
+    try:
+        with watching() as observer, open_engine(config, now, observer) as engine:
+            ask(config.paths.state, kind, time, now, stage, "the command line")
+            answer = carry_out(engine, now)[-1]
+            if answer.startswith(REFUSED):
+                raise StateError(answer.removeprefix(REFUSED))
+            print(answer, flush=True)
+            while kind == "rerun" and (owed := owed_rerun(engine.ledger)) is not None:
+                print(_line(rerun(engine, owed, now)), flush=True)
+    except InUseError:
+        number = ask(config.paths.state, kind, time, now, stage, "the command line")
+        print(
+            f"request {number}: the running dacycle answers it at its next waking, in its log and in `dacycle status`"
         )
 
 

@@ -1,16 +1,14 @@
 """The early stream: from the newest delayed analysis to the present, with whatever has arrived; it feeds nothing."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from dacycle.cycler.cycle.engine import Engine
+from dacycle.cycler.cycle.engine import FARTHEST, Engine
 from dacycle.cycler.cycle.ingest import Gathered, gather
 from dacycle.cycler.cycle.records import CycleRecord
 from dacycle.cycler.cycle.states import PUBLISHED, State, Stream
 from dacycle.errors import SourceError, StateError
 
 __all__ = ["run_early"]
-
-FARTHEST = timedelta(days=30)
 
 
 def run_early(engine: Engine, until: datetime, now: datetime) -> list[CycleRecord]:

@@ -20,21 +20,27 @@ from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.ingest import Gathered, NoSoundings, gather, ingest
 from dacycle.cycler.cycle.initial import Initial, open_initial
+from dacycle.cycler.cycle.lease import leading
 from dacycle.cycler.cycle.ledger import Ledger
+from dacycle.cycler.cycle.limits import limited
 from dacycle.cycler.cycle.lock import exclusive
 from dacycle.cycler.cycle.models import Models, threads
 from dacycle.cycler.cycle.owed import SOURCE_NEWEST, SOURCE_SEEN
 from dacycle.cycler.cycle.progress import Observer, Progress, Stopped, unobserved
 from dacycle.cycler.cycle.records import CycleRecord, format_time
+from dacycle.cycler.cycle.space import needed_bytes, unusable
 from dacycle.cycler.cycle.states import ACTIVE, PUBLISHED, STATE_OF, Stage, State, Stream
-from dacycle.cycler.cycle.task import INITIAL, Task
+from dacycle.cycler.cycle.task import FORECAST, INITIAL, INPUTS, OBSERVATIONS, Task
 from dacycle.cycler.cycle.workspace import Workspace
 from dacycle.cycler.products.atomic import clear_stale
 from dacycle.cycler.products.catalogue import lying
 from dacycle.errors import ClusterError, ConfigError, DacycleError, SourceError, StateError
 from dacycle.obs.source import SoundingSource, open_source
 
-__all__ = ["Engine", "open_engine", "run_cycle"]
+__all__ = ["FARTHEST", "Engine", "open_engine", "run_cycle"]
+
+FARTHEST = timedelta(days=30)
+"""So long a forecast says nothing any more."""
 
 DECIDING = {"ensemble", "assimilation", "letkf", "products"}
 WHERE_DRAWN = {"ensemble": {"executor", "address", "workers"}}
@@ -60,13 +66,17 @@ class Engine:
     def recover(self, now: datetime) -> None:
         """Set right what a killed process left: call it before anything else."""
         clear_stale(self.state)
-        for record in self.ledger.in_states(ACTIVE):
-            text = f"{record.label} was interrupted while {record.state}; it continues where it stopped"
-            self.ledger.move(record.id, State.PENDING, now, "interrupted", tell=text, level="warning")
+        self.settle(now)
         for record in self.ledger.in_states(PUBLISHED):
             self._tidy(record)
         for time, stream in self.ledger.uncatalogued():
             self.ledger.enter_products(time, stream, lying(self.state, time, stream))
+
+    def settle(self, now: datetime) -> None:
+        """No cycle is under way: what the ledger has as such could not be ended there, or its process died."""
+        for record in self.ledger.in_states(ACTIVE):
+            text = f"{record.label} was interrupted while {record.state}; it continues where it stopped"
+            self.ledger.move(record.id, State.PENDING, now, "interrupted", tell=text, level="warning")
 
     def look(self, now: datetime) -> datetime | None:
         """Ask the source for its newest time and remember it; SourceError where it cannot be read."""
@@ -83,13 +93,33 @@ class Engine:
         ``without_source``: a source that cannot be read counts as one without soundings; ``blind``: the source is not
         asked at all, and the cycle goes on with the forecast.
         """
-        self._require_grid(time)
+        self.require_grid(time)
+        valid = self.ledger.valid(time, Stream.DELAYED)
+        if valid is not None:
+            return valid
         record = self.ledger.add_cycle(time, Stream.DELAYED, now)
-        if record.state in PUBLISHED:
-            return record
-        base = self.usable(self.ledger.cycle(time - self.config.interval, Stream.DELAYED))
+        base = self.base_of(time, now)
         gathering = partial(Gathered.nothing if blind else partial(self._gather, without_source), time)
         return self.perform(record, base, gathering, now, blind)
+
+    def base_of(self, time: datetime, now: datetime) -> CycleRecord | None:
+        """Whose analysis the delayed cycle of that time starts from: the one before it.
+
+        Over cycles that were skipped or expired the forecast is the longer. Initial states that were damaged are made
+        anew first.
+        """
+        before = time - self.config.interval
+        while time - before <= FARTHEST:
+            found = self.ledger.valid(before, Stream.DELAYED)
+            if found is not None:
+                if self.workspace(found).sha256(INITIAL) and not self.workspace(found).has(INITIAL):
+                    self._mend(found, now)
+                return self.usable(found)
+            known = self.ledger.cycle(before, Stream.DELAYED)
+            if known is None or known.state != State.EXPIRED:
+                return None
+            before -= self.config.interval
+        return None
 
     def usable(self, record: CycleRecord | None) -> CycleRecord | None:
         """The cycle, if another can start from it: it is published, and its initial states are still kept.
@@ -99,15 +129,34 @@ class Engine:
         """
         if record is None or record.state not in PUBLISHED:
             return None
-        work = self._workspace(record)
+        work = self.workspace(record)
         if not work.sha256(INITIAL):
             return None
         if not work.has(INITIAL):
             raise StateError(
-                f"{work.folder / INITIAL}, where the cycle after {record.label} starts, is damaged or gone; restore it "
-                f"from a backup, or remove the state of {record.label} and run it again"
+                f"{work.folder / INITIAL}, where the cycle after {record.label} starts, is damaged or gone; "
+                f"`dacycle rerun {record.time:%Y-%m-%dT%H}` makes it anew"
             )
         return record
+
+    def _mend(self, record: CycleRecord, now: datetime) -> None:
+        """Make the initial states of a published cycle anew from what else it kept; nothing where that is damaged."""
+        from dacycle.cycler.cycle.assimilate import assimilate
+        from dacycle.cycler.cycle.reinitialise import reinitialise
+
+        base = self.ledger.by_id(record.base) if record.base is not None else None
+        task = self._task(record, base)
+        known = task.work.sha256(INITIAL)
+        needed = [INPUTS, OBSERVATIONS, *([FORECAST] if base else [])]
+        if not all(map(task.work.has, needed)):
+            return
+        self.models.prepare()
+        assimilate(task)
+        reinitialise(task)
+        self._tidy(record)
+        same = "" if task.work.sha256(INITIAL) == known else ", but not the same, for the settings have changed since"
+        text = f"{record.label}: its initial states were damaged; they were made anew{same}"
+        self.ledger.tell(text, now, "warning", record.id)
 
     def perform(
         self,
@@ -125,14 +174,14 @@ class Engine:
 
         initial = None if base is not None else self._initial(record)
         if self.ledger.begin_attempt(record.id, self.settings(base, blind, initial)):
-            self._workspace(record).remove()
+            self.workspace(record).remove()
         background = "none" if base is None and initial is None else "forecast"
         self.ledger.start_from(record.id, background, base.id if base else None)
         record = self.ledger.by_id(record.id)
         task = self._task(record, base, initial)
         task.tell("cycle_begin")
         try:
-            self._stages(task, gathering, present)
+            self._stages(task, gathering, present, blind)
             task.tell("cycle_end")
         except NoSoundings as none:
             text = f"{record.label} waits: {none}"
@@ -149,6 +198,12 @@ class Engine:
             self.ledger.move(record.id, State.WAITING_OBS, present(), str(error), tell=str(error), level="warning")
             raise
         except Exception as error:
+            trouble = unusable(self.state, needed_bytes(self.config, self.bundle))
+            if trouble is not None:
+                # Not the cycle's fault: it counts as no failure, and it goes on when there is room again.
+                with suppress(DacycleError):
+                    self.ledger.move(record.id, State.PENDING, present(), trouble)
+                raise StateError(trouble) from error
             reason = str(error) if isinstance(error, DacycleError) else f"{type(error).__name__}: {error}"
             reason = " ".join(reason.split())
             self.ledger.move(
@@ -158,7 +213,9 @@ class Engine:
         self._tidy(record)
         return self.ledger.by_id(record.id)
 
-    def _stages(self, task: Task, gathering: Callable[[], Gathered], present: Callable[[], datetime]) -> None:
+    def _stages(
+        self, task: Task, gathering: Callable[[], Gathered], present: Callable[[], datetime], blind: bool
+    ) -> None:
         from dacycle.cycler.cycle.assimilate import assimilate
         from dacycle.cycler.cycle.forecast import forecast
         from dacycle.cycler.cycle.publish import publish
@@ -171,12 +228,15 @@ class Engine:
         fresh = self._stage(task, Stage.REINITIALISE, reinitialise, present, fresh)
         self._stage(task, Stage.PUBLISH, publish, present, fresh)
         record = task.record
+        reason = ""
+        if blind:
+            reason = f"quarantined after {record.failed_attempts} tries: {record.reason}"
         if task.free:
             state, text = State.PUBLISHED_FREE_FORECAST, "published as a free forecast: no sounding had a say"
         else:
             counts = self.ledger.counts(record.id)
             state, text = State.PUBLISHED, f"published with {counts.used} of {counts.received} soundings"
-        self.ledger.move(record.id, state, present(), tell=f"{record.label} {text}")
+        self.ledger.move(record.id, state, present(), reason, tell=f"{record.label} {text}")
 
     def _stage(
         self,
@@ -188,6 +248,9 @@ class Engine:
     ) -> bool:
         """Do a stage unless it is done; True when it, or one before it, was done anew."""
         record = task.record
+        trouble = unusable(self.state, needed_bytes(self.config, self.bundle))
+        if trouble is not None:
+            raise StateError(trouble)
         done = self.ledger.stages(record.id).get(stage)
         self.ledger.move(record.id, STATE_OF[stage], present())
         if done is not None and done.state == "done":
@@ -201,7 +264,7 @@ class Engine:
         task.tell("stage_begin", stage)
         began = monotonic.monotonic()
         try:
-            work(task)
+            work(limited(task, stage, self.config.cycle.stage_timeout_seconds))
         except BaseException:
             with suppress(DacycleError):
                 self.ledger.end_stage(record.id, stage, monotonic.monotonic() - began, failed=True)
@@ -223,7 +286,7 @@ class Engine:
 
     def settings(self, base: CycleRecord | None, blind: bool = False, initial: Initial | None = None) -> str:
         """Digest of all that decides a cycle's bytes besides its soundings."""
-        start = self._workspace(base).sha256(INITIAL) if base else initial.sha256 if initial else ""
+        start = self.workspace(base).sha256(INITIAL) if base else initial.sha256 if initial else ""
         return hashlib.sha256(f"{self.digest} {start} {blind}".encode()).hexdigest()
 
     def _initial(self, record: CycleRecord) -> Initial | None:
@@ -249,15 +312,17 @@ class Engine:
             models=self.models,
             ledger=self.ledger,
             record=record,
-            work=self._workspace(record),
+            work=self.workspace(record),
             base=base,
-            base_work=self._workspace(base) if base else None,
+            base_work=self.workspace(base) if base else None,
             initial=initial,
             observer=self.observer,
             config_digest=self.digest,
         )
 
-    def _workspace(self, record: CycleRecord) -> Workspace:
+    def workspace(self, record: CycleRecord) -> Workspace:
+        """The files of a cycle's version."""
+
         def observe(point: str, name: str) -> None:
             self.observer(Progress(point, record.time, str(record.stream), detail=name))
 
@@ -267,15 +332,16 @@ class Engine:
         """Members on the analysis grid are in the products now."""
         names = [name for name in self.ledger.artefacts(record.id, Stage.ASSIMILATE) if name.startswith("chunk-")]
         if names:
-            self._workspace(record).discard(*names)
+            self.workspace(record).discard(*names)
 
     def discard(self, record: CycleRecord) -> None:
         """Let go of the files that a replaced cycle made."""
-        work = self._workspace(record)
+        work = self.workspace(record)
         self.ledger.forget_artefacts(record.id, self.ledger.artefacts(record.id))
         work.remove()
 
-    def _require_grid(self, time: datetime) -> None:
+    def require_grid(self, time: datetime) -> None:
+        """ConfigError for what is no analysis time."""
         if not self.config.on_grid(time):
             hours, near = self.config.cycle.interval_hours, self.config.floor(time)
             raise ConfigError(
@@ -309,7 +375,7 @@ def open_engine(config: Config, now: datetime, observer: Observer = unobserved) 
         bundle = open_bundle(config.bundle.path)
         check_products(config, bundle)
         source = open_source(config.source.kind, config.source.location, config.paths.state / "mirror")
-        with Ledger.open(config.paths.state) as ledger:
+        with Ledger.open(config.paths.state) as ledger, leading(ledger):
             engine = Engine(config, ledger, bundle, source, Models(config, bundle), observer)
             try:
                 engine.recover(now)

@@ -89,8 +89,13 @@ class History:
         )
         return [_cycle(row) for row in reversed(rows)]
 
+    def valid(self, time: datetime, stream: Stream) -> CycleRecord | None:
+        """The published version of a cycle, which others may start from, also while a newer one is being made."""
+        sql = f"SELECT * FROM cycles WHERE time = ? AND stream = ? AND state IN ({', '.join('?' * len(PUBLISHED))})"
+        return next(map(_cycle, self._rows(sql, format_time(time), stream, *sorted(PUBLISHED))), None)
+
     def cycle(self, time: datetime, stream: Stream) -> CycleRecord | None:
-        """The valid version of a cycle."""
+        """The newest version of a cycle that was not superseded."""
         sql = (
             "SELECT * FROM cycles WHERE time = ? AND stream = ? AND state != 'superseded' ORDER BY version DESC LIMIT 1"
         )

@@ -5,7 +5,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,13 @@ from dacycle.cycler.cycle.history import LEDGER_NAME, History
 from dacycle.cycler.cycle.records import Artefact, Counts, CycleRecord, StationRecord, Statistics, format_time
 from dacycle.cycler.cycle.schema import connect_writer, ledger_errors
 from dacycle.cycler.cycle.states import ENDS, PUBLISHED, State, Stream, allowed
+from dacycle.cycler.products.atomic import write_atomically
 from dacycle.cycler.products.catalogue import Entry, enter
 from dacycle.errors import StateError
 
-__all__ = ["Ledger"]
+__all__ = ["BACKUP_NAME", "Ledger"]
+
+BACKUP_NAME = "ledger.backup.sqlite"
 
 STATION_HISTORY = timedelta(days=60)
 """A month to look at, and as much again before a cycle of then is run anew."""
@@ -33,6 +36,7 @@ class Ledger(History):
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         super().__init__(path, connection)
         self._one_at_a_time = threading.RLock()
+        self._epoch: int | None = None
 
     @classmethod
     def open(cls, state: Path) -> "Ledger":
@@ -49,6 +53,7 @@ class Ledger(History):
         with self._one_at_a_time, ledger_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._require_lead()
                 yield self._connection
             except BaseException:
                 self._connection.execute("ROLLBACK")
@@ -59,21 +64,48 @@ class Ledger(History):
         with self._one_at_a_time:
             return super()._rows(sql, *values)
 
+    def _require_lead(self) -> None:
+        if self._epoch is not None and self.query("SELECT epoch FROM lease")[0]["epoch"] != self._epoch:
+            raise StateError(f"another dacycle took over {self.path.parent}: this one writes nothing any more")
+
+    def lead(self, holder: str, machine: str) -> None:
+        """A new epoch, in which only this writer's transactions count; ``lease.py`` knows when to ask for it."""
+        with self._transaction() as db:
+            sql = (
+                "INSERT INTO lease (id, epoch, holder, machine, beats) VALUES (1, 1, ?1, ?2, 0) ON CONFLICT (id)"
+                " DO UPDATE SET epoch = epoch + 1, holder = ?1, machine = ?2 RETURNING epoch"
+            )
+            (epoch,) = db.execute(sql, (holder, machine)).fetchone()
+        self._epoch = epoch
+
+    def write(self, sql: str, *values: Any) -> None:
+        """One statement by itself, for writers that have a file of their own, as ``reruns.py``."""
+        with self._transaction() as db:
+            db.execute(sql, values)
+
     def add_cycle(self, time: datetime, stream: Stream, now: datetime, state: State = State.PENDING) -> CycleRecord:
         """The valid version of a cycle, newly entered where there is none."""
         with self._transaction() as db:
             found = self.cycle(time, stream)
-            if found is not None:
+            return found if found is not None else self._add(db, time, stream, now, state)
+
+    def add_version(self, old: CycleRecord, now: datetime) -> CycleRecord:
+        """The version that is to replace a published one, newly entered where there is none; ``old`` stays valid."""
+        with self._transaction() as db:
+            found = self.cycle(old.time, old.stream)
+            if found is not None and found.version > old.version:
                 return found
-            key = (format_time(time), str(stream))
-            sql = "SELECT coalesce(max(version), 0) + 1 FROM cycles WHERE time = ? AND stream = ?"
-            version = db.execute(sql, key).fetchone()[0]
-            at = format_time(now)
-            sql = "INSERT INTO cycles (time, stream, version, state, created_at, changed_at) VALUES (?, ?, ?, ?, ?, ?)"
-            db.execute(sql, (*key, version, str(state), at, at))
-        created = self.cycle(time, stream)
-        assert created is not None
-        return created
+            return self._add(db, old.time, old.stream, now, State.PENDING)
+
+    def _add(self, db: sqlite3.Connection, time: datetime, stream: Stream, now: datetime, state: State) -> CycleRecord:
+        key = (format_time(time), str(stream))
+        sql = "SELECT coalesce(max(version), 0) + 1 FROM cycles WHERE time = ? AND stream = ?"
+        version = db.execute(sql, key).fetchone()[0]
+        at = format_time(now)
+        sql = "INSERT INTO cycles (time, stream, version, state, created_at, changed_at) VALUES (?, ?, ?, ?, ?, ?)"
+        made = db.execute(sql, (*key, version, str(state), at, at)).lastrowid
+        assert made is not None
+        return self.by_id(made)
 
     def move(
         self,
@@ -97,11 +129,27 @@ class Ledger(History):
             )
             db.execute(sql, (str(state), reason, at, published, int(state == State.FAILED), cycle))
             if state in ENDS and state != record.state:
-                sql = "INSERT INTO tally VALUES (?, ?, 1) ON CONFLICT (stream, outcome) DO UPDATE SET n = n + 1"
-                db.execute(sql, (str(record.stream), str(state)))
+                self._count(db, record.stream, state)
+            if state in PUBLISHED:
+                self._supersede(db, record, at)
             if tell:
                 self._tell(db, tell, now, level, cycle)
         return self.by_id(cycle)
+
+    def _supersede(self, db: sqlite3.Connection, record: CycleRecord, at: str) -> None:
+        """One version is valid: the moment that a new one is published, the old one is not any more."""
+        sql = (
+            "UPDATE cycles SET state = 'superseded', reason = ?, changed_at = ? WHERE time = ? AND stream = ?"
+            " AND id != ? AND state IN ('published', 'published_free_forecast')"
+        )
+        key = (format_time(record.time), str(record.stream), record.id)
+        if db.execute(sql, (f"replaced by version {record.version}", at, *key)).rowcount:
+            self._count(db, record.stream, State.SUPERSEDED)
+
+    @staticmethod
+    def _count(db: sqlite3.Connection, stream: Stream, outcome: State) -> None:
+        sql = "INSERT INTO tally VALUES (?, ?, 1) ON CONFLICT (stream, outcome) DO UPDATE SET n = n + 1"
+        db.execute(sql, (str(stream), str(outcome)))
 
     def expire(self, times: Iterable[datetime], now: datetime, reason: str) -> int:
         """Give up delayed cycles that are not finished, known or not; how many."""
@@ -248,6 +296,23 @@ class Ledger(History):
             db.execute("DELETE FROM rank_histograms WHERE cycle = ?", (cycle,))
             rows = [(cycle, name, json.dumps(list(told))) for name, told in counts.items()]
             db.executemany("INSERT INTO rank_histograms (cycle, channel, counts) VALUES (?, ?, ?)", rows)
+
+    def back_up(self) -> Path:
+        """A copy of the whole ledger beside it, replacing the last one; StateError where it is damaged or has no room.
+
+        A damaged ledger never replaces a good copy.
+        """
+        path = self.path.with_name(BACKUP_NAME)
+        with self._one_at_a_time, ledger_errors(self.path):
+            found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
+            write_atomically(path, self._copy_to)
+        return path
+
+    def _copy_to(self, path: Path) -> None:
+        with closing(sqlite3.connect(path)) as copy:
+            self._connection.backup(copy)
 
     def set_note(self, key: str, value: str) -> None:
         """Remember a value."""

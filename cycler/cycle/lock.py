@@ -1,5 +1,6 @@
 """One writer per state directory."""
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -8,14 +9,18 @@ from pathlib import Path
 
 from dacycle.errors import StateError
 
-__all__ = ["exclusive"]
+__all__ = ["InUseError", "exclusive"]
 
 LOCK_NAME = "lock"
 
 
+class InUseError(StateError):
+    """Another process holds the state directory."""
+
+
 @contextmanager
 def exclusive(state: Path) -> Iterator[None]:
-    """Hold the state directory; StateError at once where another process holds it.
+    """Hold the state directory; InUseError at once where another process holds it.
 
     The kernel lets go of the lock when the process ends, however it ends.
     """
@@ -29,11 +34,12 @@ def exclusive(state: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = os.pread(handle, 64, 0).decode(errors="replace").strip() or "unknown"
-            raise StateError(
+            raise InUseError(
                 f"state directory {state} is in use by another dacycle (process {holder}); one at a time"
             ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: the lock holds, only its text is old
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(handle)

@@ -12,9 +12,12 @@ from dacycle.cycler.cycle.schema import connect_asker, ledger_errors
 from dacycle.cycler.cycle.states import Stage
 from dacycle.errors import StateError
 
-__all__ = ["FROM_STAGES", "Kind", "Request", "ask", "check", "requests"]
+__all__ = ["FROM_STAGES", "REFUSED", "Kind", "Request", "ask", "check", "requests"]
 
 Kind = Literal["hold", "release", "skip", "rerun"]
+
+REFUSED = "refused: "
+"""How the answer to a request begins that could not be carried out."""
 
 FROM_STAGES = (Stage.INGEST, Stage.FORECAST, Stage.ASSIMILATE)
 """Where a rerun can begin: what later stages start from is let go once it is published."""

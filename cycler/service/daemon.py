@@ -2,11 +2,13 @@
 
 The scheduler's heartbeat wakes the worker, which does what the ledger says is owed. SIGTERM and SIGINT end it between
 two calls of the denoiser, or after ``[service] stop_seconds`` wherever it is: the ledger and the artefacts are whole at
-any moment. SIGHUP reads the configuration anew.
+any moment. SIGHUP reads the configuration anew. A worker without progress for ``[service] hang_seconds`` cannot be
+ended from within: the process then replaces itself, and the cycle counts as failed.
 """
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +25,9 @@ from dacycle.cycler.config import Config, load_config
 from dacycle.cycler.cycle.engine import Engine, open_engine
 from dacycle.cycler.cycle.models import Models
 from dacycle.cycler.cycle.progress import Progress, Stopped
+from dacycle.cycler.cycle.space import needed_bytes, unusable
+from dacycle.cycler.cycle.states import ACTIVE, State, Stream
+from dacycle.cycler.service.clockwatch import steady_seconds
 from dacycle.cycler.service.http import application, listen, serving
 from dacycle.cycler.service.logging import configure
 from dacycle.cycler.service.notify import notify, watchdog_seconds
@@ -32,8 +37,7 @@ from dacycle.obs.source import open_source
 
 __all__ = ["Daemon", "run"]
 
-STALLED_SECONDS = 1800.0
-"""Without any progress for so long, a busy worker no longer counts as alive."""
+ASKING = "asks the source for news"
 
 
 def utc_now() -> datetime:
@@ -51,28 +55,38 @@ def run(path: Path | None) -> int:
 class Daemon:
     """Holds the threads together: this one for signals, one for the work, the scheduler's, and the HTTP server's."""
 
-    def __init__(self, config: Config, path: Path | None, clock: Callable[[], datetime]) -> None:
-        self.config, self.path, self.clock = config, path, clock
+    def __init__(
+        self,
+        config: Config,
+        path: Path | None,
+        clock: Callable[[], datetime],
+        steady: Callable[[], float] | None = steady_seconds,
+    ) -> None:
+        self.config, self.path, self.clock, self.steady = config, path, clock, steady
         self.log = structlog.get_logger("dacycle.daemon")
         self.stopping, self.wake, self.reread = threading.Event(), threading.Event(), threading.Event()
         self._doing = ""
         self._progressed = time.monotonic()
-        self._ended: str | None = "the daemon is starting"
+        self._present: Progress | None = None
+        self._thread: threading.Thread | None = None
+        self._trouble: str | None = "the daemon is starting"
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT."""
         config = self.config
         with open_engine(config, self.clock(), self.observe) as engine:
             listening = listen(config)
+            self._engine = engine
             worker = threading.Thread(target=self._work, args=(engine,), name="worker", daemon=True)
+            self._thread = worker
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._on_stop)
             signal.signal(signal.SIGHUP, self._on_hangup)
             scheduler = self._scheduler()
             with serving(application(config, self.clock, self), listening):
                 host, port = listening.getsockname()[:2]
+                self._needed = needed_bytes(config, engine.bundle)
                 self.log.info("started", url=f"http://{host}:{port}/", state=str(config.paths.state))
-                self._ended = None
                 scheduler.start()
                 worker.start()
                 notify("READY=1", f"STATUS=listening on {host}:{port}")
@@ -90,8 +104,16 @@ class Daemon:
         return 0
 
     def trouble(self) -> str | None:
-        """Why no cycle could run now."""
-        return self._ended
+        """Why no cycle could run now: true also when the worker hangs or has ended."""
+        if self.stopping.is_set():
+            return "the daemon is stopping"
+        if self._trouble is not None:
+            return self._trouble
+        if self._thread is None or not self._thread.is_alive():
+            return "the worker has ended"
+        if (seconds := self._silent()) > self.config.service.hang_seconds:
+            return f"no progress for {seconds:.0f} s: {self._doing}"
+        return unusable(self.config.paths.state, self._needed)
 
     def busy(self) -> str:
         """What the worker is doing."""
@@ -100,6 +122,10 @@ class Daemon:
     def observe(self, progress: Progress) -> None:
         """Note the progress of a cycle; end it here when the daemon stops."""
         self._progressed = time.monotonic()
+        self._present = progress
+        if progress.point == "source":
+            self._doing = ASKING
+            return
         told = {"cycle": f"{progress.time:%Y-%m-%dT%H}", "stream": progress.stream}
         if progress.point == "stage_begin":
             self._doing = f"{progress.time:%Y-%m-%d %H} UTC {progress.stream}: {progress.stage}"
@@ -110,8 +136,15 @@ class Daemon:
         if self.stopping.is_set():
             raise Stopped
 
+    def _silent(self) -> float:
+        """Seconds since a busy worker gave a sign; a transfer from the source gives none, and may take its time."""
+        if not self._doing:
+            return 0.0
+        allowed = self.config.cycle.stage_timeout_seconds if self._doing == ASKING else 0.0
+        return max(0.0, time.monotonic() - self._progressed - allowed)
+
     def _work(self, engine: Engine) -> None:
-        worker = Worker(engine, self.clock)
+        worker = Worker(engine, self.clock, self.steady)
         while not self.stopping.is_set():
             if self.reread.is_set():
                 self.reread.clear()
@@ -119,11 +152,15 @@ class Daemon:
             self._progressed = time.monotonic()
             try:
                 worker.work()
+                self._trouble = worker.trouble
             except Stopped:
                 return
             except DacycleError as error:
-                self.log.error("work_failed", reason=str(error))
-            except Exception:
+                if str(error) != self._trouble:
+                    self.log.error("work_failed", reason=str(error))
+                self._trouble = str(error)
+            except Exception as error:
+                self._trouble = f"{type(error).__name__}: {error}"
                 self.log.exception("work_failed")
             self._doing = ""
             self.wake.wait()
@@ -144,7 +181,9 @@ class Daemon:
             return worker
         old.ledger.tell("the configuration was read anew", self.clock())
         self.log.info("configuration_reread")
-        return Worker(Engine(config, old.ledger, bundle, source, Models(config, bundle), old.observer), self.clock)
+        return Worker(
+            Engine(config, old.ledger, bundle, source, Models(config, bundle), old.observer), self.clock, self.steady
+        )
 
     def _scheduler(self) -> BackgroundScheduler:
         scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
@@ -159,8 +198,38 @@ class Daemon:
 
     def _heartbeat(self) -> None:
         self.wake.set()
-        if not self._doing or time.monotonic() - self._progressed < STALLED_SECONDS:
+        alive = self._thread is not None and self._thread.is_alive()
+        seconds = self._silent()
+        if seconds > self.config.service.hang_seconds and not self.stopping.is_set():
+            self._start_anew(f"no progress for {seconds:.0f} s ([service] hang_seconds)")
+        if alive and seconds <= self.config.service.hang_seconds:
             notify("WATCHDOG=1", f"STATUS={self._doing or 'idle'}")
+
+    def _start_anew(self, why: str) -> None:
+        """A stage that does not come back cannot be ended inside a process: the process replaces itself.
+
+        The ledger is told first, so that the cycle's tries are counted. Threads, the lock and the port end with the
+        old program; systemd sees the same process.
+        """
+        self.log.critical("hangs", doing=self._doing, reason=why)
+        telling = threading.Thread(target=self._blame, args=(why,), daemon=True)
+        telling.start()
+        telling.join(5.0)  # where the disk hangs, the ledger does too
+        notify("STATUS=starting anew after a stage hung")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+    def _blame(self, why: str) -> None:
+        progress, ledger = self._present, self._engine.ledger
+        if progress is None or not progress.stream:
+            return
+        record = ledger.cycle(progress.time, Stream(progress.stream))
+        if record is not None and record.state in ACTIVE:
+            text = f"{record.label} failed: {progress.stage} hung, {why}"
+            ledger.move(
+                record.id, State.FAILED, self.clock(), f"{progress.stage} hung: {why}", tell=text, level="error"
+            )
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping.set()

@@ -10,9 +10,10 @@ from pathlib import Path
 from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.config import Config, load_config
 from dacycle.cycler.cycle.history import LEDGER_NAME, History
-from dacycle.cycler.cycle.lock import exclusive
+from dacycle.cycler.cycle.lock import InUseError, exclusive
 from dacycle.cycler.cycle.models import Models, threads
-from dacycle.errors import DacycleError, StateError
+from dacycle.cycler.cycle.space import needed_bytes
+from dacycle.errors import DacycleError
 from dacycle.obs.source import open_source
 
 __all__ = ["Finding", "doctor", "examine"]
@@ -110,9 +111,7 @@ def _state(config: Config) -> str:
     try:
         with exclusive(state):
             used = "free to use"
-    except StateError as error:
-        if "in use" not in str(error):
-            raise
+    except InUseError:
         used = "in use by a running dacycle"
     if not (state / LEDGER_NAME).is_file():
         return f"{state}: {used}, no ledger yet"
@@ -126,7 +125,7 @@ def _disk(config: Config, bundle: Bundle) -> Finding:
     free = shutil.disk_usage(folder).free
     nlat, nlon = bundle.grid.shape
     values = config.ensemble.members * len(bundle.channels) * nlat * nlon
-    needed = 12 * values  # members while they are drawn, staged products, and the products themselves
+    needed = needed_bytes(config, bundle)
     lasting = CYCLES_AHEAD * 6 * values
     text = f"{free / 1e9:.1f} GB free at {folder}; a cycle needs about {needed / 1e6:.0f} MB"
     if free < needed + lasting:

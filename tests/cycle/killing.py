@@ -115,11 +115,11 @@ def outcome(chosen: Config) -> dict[str, object]:
 
 
 def ledger(path: Path) -> dict[str, list[list[object]]]:
-    """Every table but the log, sorted, without the columns that are documented to hold clocks and counters."""
+    """Every table but log and lease, sorted, without the columns that are documented to hold clocks and counters."""
     tables: dict[str, list[list[object]]] = {}
     with sqlite3.connect(path) as db:
         for (table,) in db.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name != 'events'"
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('events', 'lease')"
         ).fetchall():
             rows = db.execute(f"SELECT * FROM {table}")
             names = [column[0] for column in rows.description]

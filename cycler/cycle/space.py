@@ -1,0 +1,33 @@
+"""Whether the state directory can take a cycle: asked before every stage, so that none fills the disk half-way."""
+
+import os
+import shutil
+from pathlib import Path
+
+from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.config import Config
+
+__all__ = ["needed_bytes", "unusable"]
+
+LEDGER_BYTES = 8_000_000
+"""For the ledger and its log of changes, which must be able to tell that there is no room."""
+
+
+def needed_bytes(config: Config, bundle: Bundle) -> int:
+    """What a cycle may need besides what it leaves: members while they are drawn, staged products, the products."""
+    nlat, nlon = bundle.grid.shape
+    return 12 * config.ensemble.members * len(bundle.channels) * nlat * nlon + LEDGER_BYTES
+
+
+def unusable(state: Path, needed: int) -> str | None:
+    """Why nothing can be written there just now; None where all is well."""
+    try:
+        free = shutil.disk_usage(state).free
+    except OSError as error:
+        return f"state directory {state} cannot be read: {error.strerror}"
+    if free < needed:
+        return f"{free / 1e6:.0f} MB free at {state}, a cycle needs {needed / 1e6:.0f} MB: make room; nothing is lost"
+    # Of the superuser, too, a read-only file system is not written to.
+    if not os.access(state, os.W_OK | os.X_OK):
+        return f"state directory {state} is read-only or not ours to write: nothing is lost, and it goes on once it is"
+    return None
