@@ -25,14 +25,32 @@ def hours(number: int) -> datetime:
     return START + timedelta(hours=number)
 
 
-def soundings(root: Path, times: list[datetime], stations: int = len(STATIONS)) -> Path:
-    """An archive in ``root`` where the first ``stations`` report at all of the times; the same every time."""
+def soundings(
+    root: Path,
+    times: list[datetime],
+    stations: int = len(STATIONS),
+    late: dict[datetime, int] | None = None,
+    revised: dict[datetime, int] | None = None,
+) -> Path:
+    """An archive in ``root`` where the first ``stations`` report at all of the times; the same every time.
+
+    ``late``: of so many of the last stations the sounding of a time is not there yet; ``revised``: the soundings of so
+    many of the first stations are others than they were.
+    """
     texts, lines = {}, []
-    for station, (lat, lon) in list(STATIONS.items())[:stations]:
+    late, revised = late or {}, revised or {}
+    for number, (station, (lat, lon)) in enumerate(list(STATIONS.items())[:stations]):
         lines.append(listed(station, lat, lon, 10.0))
         parts = []
         for time in times:
-            rng = np.random.default_rng([zlib.crc32(station.encode()), int(time.timestamp())])
+            if number >= stations - late.get(time, 0):
+                continue
+            seed = [
+                zlib.crc32(station.encode()),
+                int(time.timestamp()),
+                *([1] if number < revised.get(time, 0) else []),
+            ]
+            rng = np.random.default_rng(seed)
             t, z, speed = rng.normal(0, 15, 2), rng.normal(0, 15, 2), rng.uniform(10, 90, 2)
             parts.append(
                 sounding(

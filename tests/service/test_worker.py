@@ -1,62 +1,16 @@
 """What the daemon does when it wakes, with only the clock made up."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from dacycle.cycler.cycle.engine import Engine, open_engine
 from dacycle.cycler.cycle.progress import Progress
 from dacycle.cycler.cycle.states import State, Stream
 from dacycle.cycler.service.worker import Worker
 from dacycle.errors import SourceError
-from tests.cycle.small_world import START, config, hours, soundings
-
-
-class Clock:
-    """Stands still until it is moved."""
-
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-Open = Callable[..., Engine]
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    return soundings(tmp_path / "archive", [hours(0), hours(12)])
-
-
-@pytest.fixture
-def opened(tmp_path: Path, archive: Path, tiny_bundle_path: Path) -> Iterator[Open]:
-    contexts = []
-
-    def make(**cycle: Any) -> Engine:
-        keys = {"first": START, "cutoff_hours": 12, "cutoff_max_hours": 48, "early_stream": False, **cycle}
-        small = {"members": 2, "chunk": 2, "threads": 1}
-        chosen = config(tmp_path, archive, tiny_bundle_path, cycle=keys, ensemble=small)
-        context = open_engine(chosen, hours(0))
-        contexts.append(context)
-        return context.__enter__()
-
-    yield make
-    for context in contexts:
-        context.__exit__(None, None, None)
-
-
-def delayed(engine: Engine) -> dict[int, State]:
-    return {int((r.time - START).total_seconds()) // 3600: r.state for r in engine.ledger.cycles(Stream.DELAYED)}
-
-
-def texts(engine: Engine) -> list[str]:
-    return [event.text for event in engine.ledger.events()]
+from tests.cycle.small_world import START, hours, soundings
+from tests.service.worlds import Clock, Open, delayed, texts
 
 
 def test_owed_cycles_run_oldest_first_and_the_early_stream_reaches_now(opened: Open) -> None:
