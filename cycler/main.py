@@ -107,6 +107,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
             command.add_argument("--from", dest="stage", choices=["ingest", "forecast", "assimilate"], help=told)
     add("status", _status, "what the ledger says").add_argument("--json", action="store_true", help="as JSON")
     add("doctor", _doctor, "check configuration, models, source, disk and clock, and say how to mend what is wrong")
+    add("repair", _repair, "put the last good copy of a damaged ledger in its place; nothing is deleted")
     config = add("config", _config, "describe the configuration", config=False)
     config.add_argument("what", choices=["schema", "default"], help="JSON schema, or a commented file of defaults")
     train = commands.add_parser("train", help="train a part of a model bundle", description="Train a part of a bundle.")
@@ -160,6 +161,14 @@ def _intervene(args: argparse.Namespace) -> None:
     from dacycle.cycler.cycle.commands import intervene
 
     intervene(load_config(args.config), args.kind, args.time, args.stage, _now())
+
+
+def _repair(args: argparse.Namespace) -> None:
+    from dacycle.cycler.config import load_config
+    from dacycle.cycler.cycle.repair import repair
+
+    for line in repair(load_config(args.config), _now()):
+        print(line, flush=True)
 
 
 def _status(args: argparse.Namespace) -> None:

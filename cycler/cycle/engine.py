@@ -145,9 +145,9 @@ class Engine:
         from dacycle.cycler.cycle.reinitialise import reinitialise
 
         base = self.ledger.by_id(record.base) if record.base is not None else None
-        task = self._task(record, base)
+        task = self._task(record, base, None if base is not None else self._initial(record))
         known = task.work.sha256(INITIAL)
-        needed = [INPUTS, OBSERVATIONS, *([FORECAST] if base else [])]
+        needed = [INPUTS, OBSERVATIONS, *([FORECAST] if record.background == "forecast" else [])]
         if not all(map(task.work.has, needed)):
             return
         self.models.prepare()
@@ -376,6 +376,7 @@ def open_engine(config: Config, now: datetime, observer: Observer = unobserved) 
         check_products(config, bundle)
         source = open_source(config.source.kind, config.source.location, config.paths.state / "mirror")
         with Ledger.open(config.paths.state) as ledger, leading(ledger):
+            ledger.check()
             engine = Engine(config, ledger, bundle, source, Models(config, bundle), observer)
             try:
                 engine.recover(now)

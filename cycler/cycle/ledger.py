@@ -304,11 +304,16 @@ class Ledger(History):
         """
         path = self.path.with_name(BACKUP_NAME)
         with self._one_at_a_time, ledger_errors(self.path):
-            found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if found != "ok":
-                raise sqlite3.DatabaseError(found)
+            self.check()
             write_atomically(path, self._copy_to)
         return path
+
+    def check(self) -> None:
+        """StateError where the file is damaged."""
+        with self._one_at_a_time, ledger_errors(self.path):
+            found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(" ".join(str(found).split()))
 
     def _copy_to(self, path: Path) -> None:
         with closing(sqlite3.connect(path)) as copy:

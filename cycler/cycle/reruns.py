@@ -79,7 +79,8 @@ def rerun(engine: Engine, owed: Rerun, now: datetime) -> CycleRecord:
     def gathering() -> Gathered:
         found = gather(engine.source, engine.bundle, old.time)
         # An archive that rolled over, or is being rebuilt, takes nothing away from a cycle.
-        return kept_soundings(kept) if found.received < old.soundings_received else found
+        fewer = found.received < old.soundings_received and kept.has(INPUTS) and kept.has(OBSERVATIONS)
+        return kept_soundings(kept) if fewer else found
 
     record = engine.perform(new, base, gathering, now)
     engine.discard(old)

@@ -108,7 +108,7 @@ def ledger_errors(path: Path) -> Iterator[None]:
             f"ledger {path}: {error}; is the state directory writable, on a local disk, not full?"
         ) from error
     except sqlite3.DatabaseError as error:
-        hint = "keep a copy, then recover it: sqlite3 OLD .recover | sqlite3 NEW"
+        hint = "stop dacycle, then `dacycle repair` goes back to its last good copy and loses nothing"
         raise StateError(f"ledger {path} is damaged: {error}; {hint}") from error
 
 

@@ -9,14 +9,19 @@ from dacycle.cycler.config import Config
 
 __all__ = ["needed_bytes", "unusable"]
 
+BYTES_PER_VALUE = 16
+"""Members while they are drawn, netCDF and GRIB of members, mean and spread."""
+FIXED_BYTES = 4_000_000
+"""Observations, manifests, headers: what does not grow with the grid."""
 LEDGER_BYTES = 8_000_000
 """For the ledger and its log of changes, which must be able to tell that there is no room."""
 
 
 def needed_bytes(config: Config, bundle: Bundle) -> int:
-    """What a cycle may need besides what it leaves: members while they are drawn, staged products, the products."""
+    """What has to be free before a stage of a cycle begins."""
     nlat, nlon = bundle.grid.shape
-    return 12 * config.ensemble.members * len(bundle.channels) * nlat * nlon + LEDGER_BYTES
+    values = config.ensemble.members * len(bundle.channels) * nlat * nlon
+    return BYTES_PER_VALUE * values + FIXED_BYTES + LEDGER_BYTES
 
 
 def unusable(state: Path, needed: int) -> str | None:
@@ -28,6 +33,7 @@ def unusable(state: Path, needed: int) -> str | None:
     if free < needed:
         return f"{free / 1e6:.0f} MB free at {state}, a cycle needs {needed / 1e6:.0f} MB: make room; nothing is lost"
     # Of the superuser, too, a read-only file system is not written to.
-    if not os.access(state, os.W_OK | os.X_OK):
-        return f"state directory {state} is read-only or not ours to write: nothing is lost, and it goes on once it is"
+    for folder in (state, state / "work", state / "products"):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            return f"{folder} is read-only or not ours to write: mend that, and it goes on; nothing is lost"
     return None

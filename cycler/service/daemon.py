@@ -126,6 +126,7 @@ class Daemon:
         if progress.point == "source":
             self._doing = ASKING
             return
+        self._trouble = None  # a cycle runs
         told = {"cycle": f"{progress.time:%Y-%m-%dT%H}", "stream": progress.stream}
         if progress.point == "stage_begin":
             self._doing = f"{progress.time:%Y-%m-%d %H} UTC {progress.stream}: {progress.stage}"

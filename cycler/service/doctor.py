@@ -12,6 +12,7 @@ from dacycle.cycler.config import Config, load_config
 from dacycle.cycler.cycle.history import LEDGER_NAME, History
 from dacycle.cycler.cycle.lock import InUseError, exclusive
 from dacycle.cycler.cycle.models import Models, threads
+from dacycle.cycler.cycle.repair import damage
 from dacycle.cycler.cycle.space import needed_bytes
 from dacycle.errors import DacycleError
 from dacycle.obs.source import open_source
@@ -115,6 +116,8 @@ def _state(config: Config) -> str:
         used = "in use by a running dacycle"
     if not (state / LEDGER_NAME).is_file():
         return f"{state}: {used}, no ledger yet"
+    if (found := damage(state / LEDGER_NAME)) is not None:
+        raise DacycleError(f"ledger {state / LEDGER_NAME} is damaged: {found}; stop dacycle, then `dacycle repair`")
     with History.read(state) as history:
         newest = history.cycles(newest=1)
     return f"{state}: {used}, " + (f"newest cycle {newest[0].label}, {newest[0].state}" if newest else "no cycles yet")

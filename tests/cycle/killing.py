@@ -4,12 +4,10 @@ Usage: killing.py BUNDLE SOURCE FOLDER. It imports the networks once and forks f
 cost little; each run is a process of its own, with nothing in memory from the one that was killed.
 """
 
-import hashlib
 import json
 import os
 import shutil
 import signal
-import sqlite3
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,10 +19,10 @@ from dacycle.cycler.config import Config
 from dacycle.cycler.cycle import assimilate, forecast, publish, reinitialise  # noqa: F401  (loaded before the forks)
 from dacycle.cycler.cycle.engine import run_cycle
 from dacycle.cycler.cycle.progress import Observer, Progress, unobserved
+from tests.cycle.outcomes import outcome
 from tests.cycle.small_world import config, hours
 
 NOW = datetime(2021, 3, 20, tzinfo=UTC)
-CLOCK_COLUMNS = ("_at", "seconds", "attempt", "attempts")
 
 
 def main(bundle: Path, source: Path, folder: Path) -> None:
@@ -94,38 +92,6 @@ def killing(number: int) -> Observer:
         passed += 1
 
     return count
-
-
-def outcome(chosen: Config) -> dict[str, object]:
-    """Hashes of all product files but the manifest's clock, and the ledger without clock and counters of attempts."""
-    state = chosen.paths.state
-    hashes = {}
-    for path in sorted((state / "products").rglob("*")):
-        if path.is_file():
-            content = path.read_bytes()
-            if path.name == "manifest.json":
-                manifest = json.loads(content)
-                manifest.pop("runtime")
-                content = json.dumps(manifest).encode()
-            hashes[str(path.relative_to(state))] = hashlib.sha256(content).hexdigest()
-    leftovers = sorted(
-        str(p.relative_to(state)) for p in state.rglob("*") if p.name.startswith(".") or "chunk" in p.name
-    )
-    return {"products": hashes, "ledger": ledger(state / "ledger.sqlite"), "leftovers": leftovers}
-
-
-def ledger(path: Path) -> dict[str, list[list[object]]]:
-    """Every table but log and lease, sorted, without the columns that are documented to hold clocks and counters."""
-    tables: dict[str, list[list[object]]] = {}
-    with sqlite3.connect(path) as db:
-        for (table,) in db.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('events', 'lease')"
-        ).fetchall():
-            rows = db.execute(f"SELECT * FROM {table}")
-            names = [column[0] for column in rows.description]
-            kept = [k for k, name in enumerate(names) if not name.endswith(CLOCK_COLUMNS)]
-            tables[table] = sorted(([row[k] for k in kept] for row in rows), key=str)
-    return tables
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from dacycle.cycler.cycle.progress import Progress, Stopped
 from dacycle.cycler.cycle.records import format_time
 from dacycle.cycler.cycle.report import status_json, status_lines
 from dacycle.cycler.cycle.states import Stage, State, Stream
-from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, INITIAL
+from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, INITIAL, OBSERVATIONS
 from dacycle.cycler.cycle.workspace import Kept
 from dacycle.cycler.products.manifest import read_manifest, verify
 from dacycle.cycler.products.observations import read_observations
@@ -213,11 +213,12 @@ def test_damaged_artefact_is_made_again(make: Make, tmp_path: Path, name: str) -
     assert files(chosen, "2021/03/01/00") == files(undisturbed, "2021/03/01/00")
 
 
-def test_damaged_initial_states_are_told_and_not_ignored(make: Make) -> None:
+def test_initial_states_that_cannot_be_made_anew_are_told_and_not_ignored(make: Make) -> None:
     chosen = make()
     run_cycle(chosen, START, NOW)
-    path = chosen.paths.state / "work/2021-03-01T00-delayed-1" / INITIAL
-    path.write_bytes(path.read_bytes()[:-1])
+    for name in (INITIAL, OBSERVATIONS):
+        path = chosen.paths.state / "work/2021-03-01T00-delayed-1" / name
+        path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(
         StateError, match=r"initial\.npy, where the cycle after 2021-03-01T00 delayed starts, is damaged"
     ):
