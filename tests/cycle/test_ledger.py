@@ -156,7 +156,7 @@ def test_absent_damaged_and_newer_ledgers_are_told_in_one_line(tmp_path: Path) -
     path = tmp_path / LEDGER_NAME
     path.write_bytes(b"this is no database, but long enough to be taken for one" * 100)
     for open_it in (History.read, Ledger.open):
-        with pytest.raises(StateError, match=r"ledger .* is damaged: .*recover"):
+        with pytest.raises(StateError, match=r"ledger .* is damaged: .*dacycle repair"):
             open_it(tmp_path)
     path.unlink()
     Ledger.open(tmp_path).close()
