@@ -203,6 +203,20 @@ class Probability(Section):
         return self
 
 
+class Checks(Section):
+    """The checks of soundings that can be chosen; docs/observations.md has all of them."""
+
+    blacklist: bool = Field(
+        default=True, description="do without stations whose departures stood out for a fortnight, ten days at a time"
+    )
+    thin_km: float = Field(
+        default=30, ge=0, description="of stations closer than this, one per channel is used; 0: no thinning"
+    )
+    balloon_drift: bool = Field(
+        default=False, description="values where and when the balloon was; else at the station and the release"
+    )
+
+
 class Products(Section):
     formats: tuple[Literal["grib2", "netcdf"], ...] = Field(default=("grib2", "netcdf"), description="that are written")
     members: bool = Field(default=True, description="each member besides mean and spread")
@@ -241,6 +255,7 @@ class Config(Section):
     ensemble: Ensemble = Ensemble()
     assimilation: Assimilation = Assimilation()
     letkf: Letkf = Letkf()
+    quality: Checks = Checks()
     products: Products = Products()
     service: Service = Service()
     log: Log = Log()

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from dacycle.channels import Channel
 from dacycle.obs.batch import ObservationBatch, Quality
+from dacycle.obs.drift import track
 from dacycle.obs.errors import observation_error
 from dacycle.obs.moisture import ZERO_CELSIUS, specific_humidity, vapour_pressure
 from dacycle.obs.soundings import REMOVED, Levels, Soundings, decode
@@ -34,13 +35,15 @@ class _Values:
     quality: Codes
 
 
-def observations(soundings: Soundings, time: datetime, channels: Sequence[Channel]) -> ObservationBatch:
+def observations(
+    soundings: Soundings, time: datetime, channels: Sequence[Channel], drift: bool = False
+) -> ObservationBatch:
     """Everything in ``soundings`` that observes one of ``channels``, with observation errors, channel by channel.
 
     Upper-air channels take levels at exactly their pressure, surface channels the surface level. Values that the
     archive's quality assurance removed come as NaN with INCOMING_FLAG, impossible ones with GROSS, and what is
     reported below the sounding's own surface pressure with OPERATOR_FAILED. Time is the release where it is known.
-    Soundings without a position observe nothing.
+    Soundings without a position observe nothing. With ``drift`` a value is where and when the balloon was.
     """
     reports, levels = soundings.reports, soundings.levels
     owner = soundings.owner
@@ -48,6 +51,10 @@ def observations(soundings: Soundings, time: datetime, channels: Sequence[Channe
     placed = np.isfinite(reports.lat)[owner]
     release = np.where(np.isnat(reports.release), reports.reference, reports.release).astype("datetime64[s]")
     key = reports.key
+    lat, lon, when = reports.lat[owner], reports.lon[owner], release[owner]
+    if drift:
+        path = track(soundings)
+        lat, lon, when = path.lat, path.lon, when + path.seconds.astype("timedelta64[s]")
     parts: list[ObservationBatch] = []
     for channel in channels:
         at_surface = channel.level_hpa is None
@@ -64,9 +71,9 @@ def observations(soundings: Soundings, time: datetime, channels: Sequence[Channe
             ObservationBatch(
                 analysis_time=time,
                 channel=np.full(len(rows), channel.name, "U8"),
-                lat=reports.lat[report],
-                lon=reports.lon[report],
-                time=release[report],
+                lat=lat[rows],
+                lon=lon[rows],
+                time=when[rows],
                 value=value,
                 sigma=observation_error(channel, value),
                 elevation=elevation[report],

@@ -3,11 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.cycler.cycle import blacklist
 from dacycle.cycler.cycle.arrivals import from_json
 from dacycle.cycler.cycle.executor import Known
 from dacycle.cycler.cycle.increment import packed
 from dacycle.cycler.cycle.outliers import reject_outliers
 from dacycle.cycler.cycle.ranks import rank_counts
+from dacycle.cycler.cycle.records import Listing
 from dacycle.cycler.cycle.states import Stage
 from dacycle.cycler.cycle.stations import station_records
 from dacycle.cycler.cycle.statistics import count, statistics
@@ -15,6 +17,7 @@ from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, FORECAST, I
 from dacycle.errors import DacycleError
 from dacycle.obs.batch import ObservationBatch
 from dacycle.obs.quality import withhold
+from dacycle.obs.thinning import thin
 
 __all__ = ["assimilate"]
 
@@ -34,7 +37,10 @@ def assimilate(task: Task) -> None:
     batch = work.batch(OBSERVATIONS)
     climatology = observe(task.bundle, task.bundle.climatology.mean(time)[None], batch)[0]
     background = observe(task.bundle, lift(task.bundle, coarse, time), batch) if coarse is not None else None
-    batch = reject_outliers(task.bundle, batch, coarse)
+    checks = task.config.quality
+    if checks.blacklist:
+        batch = blacklist.apply(batch, _listings(task))
+    batch = thin(reject_outliers(task.bundle, batch, coarse), checks.thin_km)
     folds = task.config.assimilation
     batch = withhold(batch, folds.withhold_folds, folds.withhold_fold)
     work.keep_batch(Stage.ASSIMILATE, CHECKED, batch)
@@ -60,6 +66,20 @@ def assimilate(task: Task) -> None:
         task.ledger.set_statistics(task.record.id, statistics(batch, background, analysis))
         if background is not None:
             task.ledger.set_ranks(task.record.id, rank_counts(batch, background, task.config.ensemble.seed))
+
+
+def _listings(task: Task) -> list[Listing]:
+    """The listings that count now; the delayed stream, which has the history, adds to them."""
+    ledger, time = task.ledger, task.record.time
+    if not task.early:
+        new, warning = blacklist.decide(ledger, time)
+        ledger.set_blacklist(time, new)
+        if warning:
+            ledger.tell(f"{task.record.label}: {warning}", task.record.changed_at, "warning", task.record.id)
+        for listing in new:
+            text = f"{listing.station} is blacklisted in {listing.variable} until {listing.until:%Y-%m-%d}"
+            ledger.tell(f"{text}: {listing.reason}", task.record.changed_at, "warning", task.record.id)
+    return ledger.blacklist(time)
 
 
 def _draw(task: Task, batch: ObservationBatch, coarse: FloatArray | None) -> None:

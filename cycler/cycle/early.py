@@ -39,7 +39,7 @@ def run_early(engine: Engine, until: datetime, now: datetime) -> list[CycleRecor
 
 def _renew(engine: Engine, time: datetime, base: CycleRecord, now: datetime) -> CycleRecord:
     try:
-        gathered = gather(engine.source, engine.bundle, time)
+        gathered = gather(engine.source, engine.bundle, time, engine.config.quality.balloon_drift)
     except SourceError as error:
         engine.ledger.tell(f"early {time:%Y-%m-%dT%H}: goes on without soundings: {error}", now, "warning")
         gathered = Gathered.nothing(time)

@@ -42,7 +42,7 @@ __all__ = ["FARTHEST", "Engine", "open_engine", "run_cycle"]
 FARTHEST = timedelta(days=30)
 """So long a forecast says nothing any more."""
 
-DECIDING = {"ensemble", "assimilation", "letkf", "products"}
+DECIDING = {"ensemble", "assimilation", "letkf", "quality", "products"}
 WHERE_DRAWN = {"ensemble": {"executor", "address", "workers"}}
 """The configuration's part that decides a cycle's bytes, and of that what only decides how long they take."""
 
@@ -299,7 +299,7 @@ class Engine:
 
     def _gather(self, without_source: bool, time: datetime) -> Gathered:
         try:
-            return gather(self.source, self.bundle, time)
+            return gather(self.source, self.bundle, time, self.config.quality.balloon_drift)
         except SourceError:
             if not without_source:
                 raise

@@ -13,6 +13,7 @@ from dacycle.cycler.cycle.records import (
     CycleRecord,
     Departure,
     Event,
+    Listing,
     StageRecord,
     StationRecord,
     Statistics,
@@ -247,6 +248,14 @@ class History:
             " ORDER BY time, stream"
         )
         return [(parse_time(row["time"]), Stream(row["stream"])) for row in self._rows(sql, *sorted(PUBLISHED))]
+
+    def blacklist(self, time: datetime) -> list[Listing]:
+        """The listings that an analysis of that time heeds."""
+        sql = "SELECT * FROM blacklist WHERE since <= ?1 AND until > ?1 ORDER BY station, variable, since"
+        return [
+            Listing(row["station"], row["variable"], parse_time(row["since"]), parse_time(row["until"]), row["reason"])
+            for row in self._rows(sql, format_time(time))
+        ]
 
     def outcomes(self) -> dict[tuple[str, str], int]:
         """How often cycles came to each end, by (stream, state); never falls."""

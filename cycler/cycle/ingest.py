@@ -76,7 +76,7 @@ def empty_batch(time: datetime) -> ObservationBatch:
     )
 
 
-def gather(source: SoundingSource, bundle: Bundle, time: datetime) -> Gathered:
+def gather(source: SoundingSource, bundle: Bundle, time: datetime, drift: bool = False) -> Gathered:
     """Ask the source, turn soundings into observations, check each by itself and against its own profile.
 
     SourceError where the source cannot be read at all; a file or line that cannot is a problem, and the rest counts.
@@ -87,7 +87,7 @@ def gather(source: SoundingSource, bundle: Bundle, time: datetime) -> Gathered:
     problems += tuple(map(str, soundings.problems))
     if len(soundings) == 0:
         return Gathered(empty_batch(time), (), files, problems)
-    batch = observations(soundings, time, bundle.channels)
+    batch = observations(soundings, time, bundle.channels, drift)
     return Gathered(_screened(batch, bundle), arrivals(soundings), files, problems)
 
 

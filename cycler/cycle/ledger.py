@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dacycle.cycler.cycle.history import LEDGER_NAME, History
-from dacycle.cycler.cycle.records import Artefact, Counts, CycleRecord, StationRecord, Statistics, format_time
+from dacycle.cycler.cycle.records import Artefact, Counts, CycleRecord, Listing, StationRecord, Statistics, format_time
 from dacycle.cycler.cycle.schema import connect_writer, ledger_errors
 from dacycle.cycler.cycle.states import ENDS, PUBLISHED, State, Stream, allowed
 from dacycle.cycler.products.atomic import write_atomically
@@ -318,6 +318,13 @@ class Ledger(History):
     def _copy_to(self, path: Path) -> None:
         with closing(sqlite3.connect(path)) as copy:
             self._connection.backup(copy)
+
+    def set_blacklist(self, time: datetime, listings: Iterable[Listing]) -> None:
+        """The listings that begin at an analysis time, in the place of any that it had decided on before."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM blacklist WHERE since = ?", (format_time(time),))
+            rows = [(x.station, x.variable, format_time(x.since), format_time(x.until), x.reason) for x in listings]
+            db.executemany("INSERT INTO blacklist VALUES (?, ?, ?, ?, ?)", rows)
 
     def set_note(self, key: str, value: str) -> None:
         """Remember a value."""

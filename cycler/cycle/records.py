@@ -11,6 +11,7 @@ __all__ = [
     "CycleRecord",
     "Departure",
     "Event",
+    "Listing",
     "StageRecord",
     "StationRecord",
     "Statistics",
@@ -137,6 +138,17 @@ class StationRecord:
     rejected: int
     omb: dict[str, Departure]
     oma: dict[str, Departure]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A station that analyses from ``since`` on and before ``until`` do without in one variable, and why."""
+
+    station: str
+    variable: str
+    since: datetime
+    until: datetime
+    reason: str
 
 
 @dataclass(frozen=True)
