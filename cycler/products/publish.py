@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from dacycle.binding import carried
 from dacycle.cycler.products.atomic import Artefact, flush, write_text
 from dacycle.cycler.products.ensemble import Ensemble, Kind
 from dacycle.cycler.products.exchange import exchange, undo_exchange
@@ -133,7 +134,7 @@ def _write(staging: Path, request: ProductRequest) -> tuple[list[Artefact], dict
     # Both libraries release the interpreter while they pack; netCDF, which is not thread-safe, stays in this thread.
     with ThreadPoolExecutor(1, "grib") as pool:
         test = provenance.world == "simulated"
-        packed = [pool.submit(write_grib, *job, test) for job in grib]
+        packed = [pool.submit(carried(write_grib), *job, test) for job in grib]
         artefacts = [write_netcdf(*job, provenance) for job in netcdf]
         if request.observations is not None:
             artefacts.append(write_observations(staging / "observations.nc", request.observations, provenance))

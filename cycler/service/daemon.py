@@ -28,9 +28,10 @@ from dacycle.cycler.cycle.progress import Progress, Stopped
 from dacycle.cycler.cycle.space import needed_bytes, unusable
 from dacycle.cycler.cycle.states import ACTIVE, State, Stream
 from dacycle.cycler.service.clockwatch import steady_seconds
-from dacycle.cycler.service.http import application, listen, serving
+from dacycle.cycler.service.health import Word
 from dacycle.cycler.service.logging import configure
 from dacycle.cycler.service.notify import notify, watchdog_seconds
+from dacycle.cycler.service.serving import Served, listen, served
 from dacycle.cycler.service.worker import Worker
 from dacycle.errors import DacycleError
 from dacycle.obs.source import open_source
@@ -53,7 +54,7 @@ def run(path: Path | None) -> int:
 
 
 class Daemon:
-    """Holds the threads together: this one for signals, one for the work, the scheduler's, and the HTTP server's."""
+    """Holds the threads together: for signals (this one), for the work, the scheduler's, the HTTP process's keeper."""
 
     def __init__(
         self,
@@ -66,10 +67,12 @@ class Daemon:
         self.log = structlog.get_logger("dacycle.daemon")
         self.stopping, self.wake, self.reread = threading.Event(), threading.Event(), threading.Event()
         self._doing = ""
+        self._share = (0, 0)
         self._progressed = time.monotonic()
         self._present: Progress | None = None
         self._thread: threading.Thread | None = None
         self._trouble: str | None = "the daemon is starting"
+        self._http: Served | None = None
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT."""
@@ -83,9 +86,9 @@ class Daemon:
                 signal.signal(number, self._on_stop)
             signal.signal(signal.SIGHUP, self._on_hangup)
             scheduler = self._scheduler()
-            with serving(application(config, self.clock, self), listening):
+            self._needed = needed_bytes(config, engine.bundle)
+            with served(config, self, listening) as self._http:
                 host, port = listening.getsockname()[:2]
-                self._needed = needed_bytes(config, engine.bundle)
                 self.log.info("started", url=f"http://{host}:{port}/", state=str(config.paths.state))
                 scheduler.start()
                 worker.start()
@@ -111,9 +114,17 @@ class Daemon:
             return self._trouble
         if self._thread is None or not self._thread.is_alive():
             return "the worker has ended"
+        return self._stalled() or unusable(self.config.paths.state, self._needed)
+
+    def _stalled(self) -> str | None:
+        """Why only a restart helps."""
         if (seconds := self._silent()) > self.config.service.hang_seconds:
             return f"no progress for {seconds:.0f} s: {self._doing}"
-        return unusable(self.config.paths.state, self._needed)
+        return None
+
+    def said(self) -> Word:
+        """How it is, for the HTTP side."""
+        return Word(self.clock(), self.trouble() or "", self._stalled() or "", self._doing, *self._share)
 
     def busy(self) -> str:
         """What the worker is doing."""
@@ -127,13 +138,23 @@ class Daemon:
             self._doing = ASKING
             return
         self._trouble = None  # a cycle runs
-        told = {"cycle": f"{progress.time:%Y-%m-%dT%H}", "stream": progress.stream}
-        if progress.point == "stage_begin":
+        if progress.total:
+            self._share = (progress.done, progress.total)
+        if progress.point == "cycle_begin":
+            structlog.contextvars.unbind_contextvars("stage")
+            structlog.contextvars.bind_contextvars(cycle=f"{progress.time:%Y-%m-%dT%H}", stream=progress.stream)
+        elif progress.point == "stage_begin":
             self._doing = f"{progress.time:%Y-%m-%d %H} UTC {progress.stream}: {progress.stage}"
+            self._share = (0, 0)
+            structlog.contextvars.bind_contextvars(stage=progress.stage)
         if progress.point in ("cycle_begin", "stage_begin", "stage_end", "cycle_end"):
-            self.log.info(progress.point, **told, **({"stage": progress.stage} if progress.stage else {}))
+            self.log.info(progress.point)
+            if self._http is not None:
+                self._http.tell()
         elif progress.point == "chunk":
-            self.log.debug("chunk", **told, stage=progress.stage, done=progress.done, total=progress.total)
+            self.log.debug("chunk", done=progress.done, total=progress.total)
+        if progress.point == "stage_end":
+            structlog.contextvars.unbind_contextvars("stage")
         if self.stopping.is_set():
             raise Stopped
 
@@ -164,6 +185,7 @@ class Daemon:
                 self._trouble = f"{type(error).__name__}: {error}"
                 self.log.exception("work_failed")
             self._doing = ""
+            structlog.contextvars.unbind_contextvars("cycle", "stream", "stage")
             self.wake.wait()
             self.wake.clear()
 
@@ -182,6 +204,8 @@ class Daemon:
             return worker
         old.ledger.tell("the configuration was read anew", self.clock())
         self.log.info("configuration_reread")
+        if self._http is not None:
+            self._http.renew(config)
         return Worker(
             Engine(config, old.ledger, bundle, source, Models(config, bundle), old.observer), self.clock, self.steady
         )
@@ -216,6 +240,8 @@ class Daemon:
         telling = threading.Thread(target=self._blame, args=(why,), daemon=True)
         telling.start()
         telling.join(5.0)  # where the disk hangs, the ledger does too
+        if self._http is not None:
+            self._http.stop()  # its process holds the port
         notify("STATUS=starting anew after a stage hung")
         sys.stdout.flush()
         sys.stderr.flush()

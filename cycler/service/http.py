@@ -1,76 +1,41 @@
-"""The daemon's HTTP side: status page, health, metrics, a read-only API, the products as files.
+"""The routes: status page, health, metrics, the API, the products as files.
 
-Every request reads the ledger through a connection of its own that cannot write and that nobody waits for.
+Answers come from ``answers.Answers``; every one that is worked out reads the ledger through a connection of its own
+that cannot write and that nobody waits for.
 """
 
-import contextlib
-import os
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
-import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from dacycle.cycler.config import Config
-from dacycle.cycler.cycle.history import History
-from dacycle.cycler.cycle.records import format_time, parse_time
-from dacycle.cycler.cycle.report import cycles_json, status_json
-from dacycle.cycler.cycle.states import Stream
+from dacycle.cycler.service.answers import Answer, Answers
+from dacycle.cycler.service.api import QUERIES, Query, Site
+from dacycle.cycler.service.asking import asking
+from dacycle.cycler.service.assets import Asset, assets
+from dacycle.cycler.service.guard import Guard
+from dacycle.cycler.service.health import Health
 from dacycle.cycler.service.metrics import registry
-from dacycle.cycler.service.page import STYLE, render
-from dacycle.errors import DacycleError, StateError
+from dacycle.cycler.service.openapi import description
+from dacycle.cycler.service.page import PARTS, page, part, runbook
+from dacycle.errors import DacycleError
 
-__all__ = ["Health", "application", "listen", "serving"]
+__all__ = ["application"]
 
-HEADERS = {
-    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",
-}
-MOST_CYCLES = 2000
-
-
-class Health(Protocol):
-    """What the daemon says of itself."""
-
-    def trouble(self) -> str | None:
-        """Why no cycle could run now; None when one could."""
-        ...
-
-    def busy(self) -> str:
-        """What it is doing, in a few words; empty when idle."""
-        ...
-
-
-class _Headers:
-    """Adds the security headers to every response."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message["headers"]}
-                added = [(n.encode(), v.encode()) for n, v in HEADERS.items() if n.encode() not in present]
-                message["headers"] = [*message["headers"], *added]
-            await send(message)
-
-        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+HTML = "text/html; charset=utf-8"
+FRESH = "no-cache"  # keep it, but ask
+FOR_EVER = "public, max-age=31536000, immutable"
+PAGE_SECONDS = 2.0
 
 
 class _Products(StaticFiles):
@@ -80,119 +45,84 @@ class _Products(StaticFiles):
         """The folder may come later, with the first product; until then nothing is found in it."""
 
     def get_path(self, scope: Scope) -> str:
+        """Nothing hidden, nothing with a byte that no file name has."""
         path = super().get_path(scope)
-        if any(part.startswith(".") and part != "." for part in Path(path).parts):
+        if "\0" in path or any(part.startswith(".") and part != "." for part in Path(path).parts):
             raise HTTPException(404)
         return path
 
 
-def application(config: Config, clock: Callable[[], datetime], health: Health) -> Starlette:
-    """The routes; nothing here writes."""
-    metrics = registry(config, clock)
-    state = config.paths.state
+def application(config: Config, health: Health) -> Starlette:
+    """Everything; only requests to hold, release, skip or rerun write, and only into their own table."""
+    site = Site(config, health)
+    answers = Answers(config.paths.state)
+    metrics = registry(config, lambda: health.said().now)
 
-    def page(request: Request) -> Response:
-        try:
-            with History.read(state) as history:
-                return HTMLResponse(render(history, config, clock(), health.busy()))
-        except StateError:
-            return HTMLResponse(render(None, config, clock()))
+    def made(key: str, make: Callable[[], Answer], seconds: float = PAGE_SECONDS, cache: str = FRESH) -> Route:
+        async def endpoint(request: Request) -> Response:
+            return (await answers.get(key, make, seconds)).response(request, cache)
 
-    def healthz(request: Request) -> Response:
-        return PlainTextResponse("ok\n")
+        return Route(key, endpoint)
 
-    def readyz(request: Request) -> Response:
-        trouble = health.trouble()
-        return PlainTextResponse("ready\n") if trouble is None else PlainTextResponse(f"{trouble}\n", 503)
+    def queried(query: Query) -> Route:
+        async def endpoint(request: Request) -> Response:
+            make = query.parse(request)
+            known = sorted((k, v) for k, v in request.query_params.items() if k in ("newest", "days", "stream"))
+            key = f"{request.url.path} {known}"
+            return (await answers.get(key, lambda: query.answer(site, make), query.seconds)).response(request, FRESH)
 
-    def scrape(request: Request) -> Response:
-        return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
+        return Route(query.path, endpoint)
 
-    def cycles(request: Request) -> Response:
-        newest = _number(request.query_params.get("newest", "200"))
-        with History.read(state) as history:
-            return JSONResponse(status_json(history, config, clock(), newest=newest))
+    async def healthz(request: Request) -> Response:
+        stalled = health.said().stalled
+        return PlainTextResponse(f"{stalled}\n", 503) if stalled else PlainTextResponse("ok\n")
 
-    def one_cycle(request: Request) -> Response:
-        try:
-            time = parse_time(request.path_params["time"])
-            stream = Stream(request.query_params.get("stream", "delayed"))
-        except ValueError:
-            raise HTTPException(400, "expected a time as 2005-08-26T00:00:00Z and a stream, delayed or early") from None
-        with History.read(state) as history:
-            record = history.cycle(time, stream)
-            if record is None:
-                raise HTTPException(404, f"there is no {stream} cycle of {format_time(time)}")
-            return JSONResponse(cycles_json(history, [record])[0])
+    async def readyz(request: Request) -> Response:
+        said = health.said()
+        trouble = said.trouble or said.stalled
+        return PlainTextResponse(f"{trouble}\n", 503) if trouble else PlainTextResponse("ready\n")
 
-    def events(request: Request) -> Response:
-        newest = _number(request.query_params.get("newest", "100"))
-        with History.read(state) as history:
-            told = [{"at": format_time(e.at), "level": e.level, "text": e.text} for e in history.events(newest)]
-            return JSONResponse({"events": told})
+    def scrape() -> Answer:
+        return Answer.of(generate_latest(metrics), CONTENT_TYPE_LATEST)
 
-    def style(request: Request) -> Response:
-        return Response(STYLE, media_type="text/css")
+    def asset(one: Asset) -> Route:
+        async def endpoint(request: Request) -> Response:
+            known = request.query_params.get("v") == one.answer.etag
+            return one.answer.response(request, FOR_EVER if known else FRESH)
 
-    def refuse(request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 503
-        detail = error.detail if isinstance(error, HTTPException) else str(error)
-        return JSONResponse({"error": detail}, status)
+        return Route(f"/assets/{one.name}", endpoint)
+
+    def html(make: Callable[[], str]) -> Callable[[], Answer]:
+        return lambda: Answer.of(make().encode(), HTML)
+
+    described = Answer.of(description(), "application/json")
+
+    async def openapi(request: Request) -> Response:
+        return described.response(request, FRESH)
 
     routes: list[BaseRoute] = [
-        Route("/", page),
-        Route("/style.css", style),
+        made("/", html(lambda: page(site))),
+        *(made(f"/parts/{name}", html(lambda name=name: part(site, name))) for name in PARTS),  # type: ignore[misc]
+        made("/runbook", html(runbook), 3600.0),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
-        Route("/metrics", scrape),
-        Route("/api/v1/cycles", cycles),
-        Route("/api/v1/cycles/{time}", one_cycle),
-        Route("/api/v1/events", events),
-        Mount("/products", _Products(directory=state / "products", check_dir=False)),
+        made("/metrics", scrape, 1.0),
+        Route("/api/v1/openapi.json", openapi),
+        *map(queried, QUERIES),
+        asking(site),
+        *map(asset, assets().values()),
+        Mount("/products", _Products(directory=config.paths.state / "products", check_dir=False)),
     ]
-    handlers = {HTTPException: refuse, DacycleError: refuse}
-    return Starlette(routes=routes, middleware=[Middleware(_Headers)], exception_handlers=handlers)
+    handlers = {HTTPException: _refuse, DacycleError: _refuse, TimeoutError: _give_up}
+    return Starlette(routes=routes, middleware=[Middleware(Guard)], exception_handlers=handlers)
 
 
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MOST_CYCLES):
-        raise HTTPException(400, f"newest: expected a number from 1 to {MOST_CYCLES}, got {text[:40]!r}")
-    return int(text)
+def _refuse(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+    return JSONResponse({"error": str(error)}, 503)
 
 
-def listen(config: Config) -> socket.socket:
-    """The listening socket; StateError in one line where the address is taken or not ours."""
-    host, port = config.service.host, config.service.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, reuse_port=False)
-    except OSError as error:
-        code = error.errno or 0
-        told = os.strerror(code) if code > 0 else str(error)
-        raise StateError(f"cannot listen on {host}:{port}: {told}; set [service] host and port") from error
-
-
-@contextmanager
-def serving(app: Starlette, listening: socket.socket) -> Iterator[None]:
-    """Serve in a thread of its own while the block runs."""
-    settings = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        ws="none",
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=2,
-        limit_concurrency=200,
-    )
-    server = uvicorn.Server(settings)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(5.0)
-        with contextlib.suppress(OSError):
-            listening.close()
+def _give_up(request: Request, error: Exception) -> Response:
+    assert isinstance(error, asyncio.TimeoutError)
+    return JSONResponse({"error": "the request took too long to arrive"}, 408, headers={"connection": "close"})

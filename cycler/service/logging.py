@@ -1,4 +1,7 @@
-"""One event per decision: a JSON object a line, or coloured text for people. Libraries' loggers take the same way."""
+"""One event per decision: a JSON object a line, or coloured text for people. Libraries' loggers take the same way.
+
+What is bound (cycle, stream, stage) is on every line of that thread; ``binding.py`` carries it further.
+"""
 
 import logging
 import math
@@ -8,6 +11,7 @@ from typing import Any, TextIO
 
 import structlog
 
+from dacycle.binding import adopt
 from dacycle.cycler.config import Log
 
 __all__ = ["configure", "finite_numbers"]
@@ -31,10 +35,12 @@ def _finite(value: Any) -> Any:
 
 def configure(log: Log, stream: TextIO | None = None) -> None:
     """Set up logging of the whole process; stdout unless a stream is given."""
+    adopt()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(

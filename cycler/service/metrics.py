@@ -12,9 +12,11 @@ from prometheus_client.registry import Collector
 from dacycle.channels import channel
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
-from dacycle.cycler.cycle.owed import SOURCE_NEWEST, lag
+from dacycle.cycler.cycle.owed import SOURCE_NEWEST, SOURCE_SEEN, complete, lag
 from dacycle.cycler.cycle.records import CycleRecord
-from dacycle.cycler.cycle.states import ENDS, PUBLISHED, State, Stream
+from dacycle.cycler.cycle.states import ENDS, State, Stream
+from dacycle.cycler.cycle.usual import HARD, usual
+from dacycle.cycler.service.verdict import streak
 from dacycle.errors import StateError
 
 __all__ = ["registry"]
@@ -43,8 +45,9 @@ class _LedgerCollector(Collector):
         info.add_metric([version("dacycle")], 1)
         yield info
         try:
-            free = shutil.disk_usage(self.config.paths.state).free
-            yield GaugeMetricFamily("dacycle_archive_free_bytes", "Free space of the state directory.", value=free)
+            disk = shutil.disk_usage(self.config.paths.state)
+            yield GaugeMetricFamily("dacycle_archive_free_bytes", "Free space of the state directory.", value=disk.free)
+            yield GaugeMetricFamily("dacycle_archive_size_bytes", "Size of its file system.", value=disk.total)
             history = History.read(self.config.paths.state)
         except (OSError, StateError):
             return
@@ -52,8 +55,10 @@ class _LedgerCollector(Collector):
             yield from self._cycles(history)
             newest = history.newest_published(Stream.DELAYED, State.PUBLISHED)
             if newest is not None:
+                yield _soundings(newest)
                 yield _observations(history, newest)
                 yield from _statistics(history, newest)
+                yield from _limits(history, newest)
 
     def _cycles(self, history: History) -> Iterator[Metric]:
         now = self.clock()
@@ -79,11 +84,9 @@ class _LedgerCollector(Collector):
         for state in sorted(ENDS):
             total.add_metric([state], outcomes.get((Stream.DELAYED, state), 0))
         yield total
-        streak = GaugeMetricFamily(
-            "dacycle_free_forecast_streak", "Newest delayed cycles that had no soundings, in a row."
-        )
-        streak.add_metric([], _streak(history))
-        yield streak
+        row = streak(history.cycles(Stream.DELAYED, newest=100))
+        text = "Newest delayed cycles that had no soundings, in a row."
+        yield GaugeMetricFamily("dacycle_free_forecast_streak", text, value=row)
         late = lag(history, self.config, now).total_seconds()
         yield GaugeMetricFamily(
             "dacycle_cycle_lag_seconds", "How long the oldest due delayed cycle has waited.", value=late
@@ -92,16 +95,23 @@ class _LedgerCollector(Collector):
         if source is not None:
             age = (now - source).total_seconds()
             yield GaugeMetricFamily("dacycle_observation_newest_age_seconds", "Age of the newest sounding.", value=age)
+        seen = history.time_note(SOURCE_SEEN)
+        if seen is not None:
+            text = "When the source was last read."
+            yield GaugeMetricFamily("dacycle_source_last_read_timestamp_seconds", text, value=seen.timestamp())
+        done = 1 if complete(history, self.config) else 0
+        yield GaugeMetricFamily(
+            "dacycle_period_complete", "1 when the last cycle that is asked for is done.", value=done
+        )
 
 
-def _streak(history: History) -> int:
-    count = 0
-    for record in reversed(history.cycles(Stream.DELAYED, newest=100)):
-        if record.state in PUBLISHED:
-            if record.state == State.PUBLISHED:
-                break
-            count += 1
-    return count
+def _soundings(record: CycleRecord) -> Metric:
+    text = "Soundings of the newest published delayed cycle by what became of them."
+    metric = GaugeMetricFamily("dacycle_soundings", text, labels=["status"])
+    metric.add_metric(["received"], record.soundings_received)
+    metric.add_metric(["used"], record.soundings_used)
+    metric.add_metric(["withheld"], record.soundings_withheld)
+    return metric
 
 
 def _observations(history: History, record: CycleRecord) -> Metric:
@@ -140,3 +150,18 @@ def _statistics(history: History, record: CycleRecord) -> Iterator[Metric]:
 def _labels(name: str) -> list[str]:
     known = channel(name)
     return [known.variable, "surface" if known.level_hpa is None else str(known.level_hpa)]
+
+
+def _limits(history: History, record: CycleRecord) -> Iterator[Metric]:
+    soft = usual(history, record.time)
+    for quantity, words in (("bias", "the magnitude of the bias"), ("rms", "the root mean square")):
+        text = f"Above this, {words} of O-B is unusual: from the last 20 days without their extremes."
+        metric = GaugeMetricFamily(f"dacycle_omb_{quantity}_limit", text, labels=LABELS)
+        for name, limits in soft.items():
+            metric.add_metric(_labels(name), getattr(limits, quantity))
+        yield metric
+    text = "Above this, the root mean square of O-B is alarming whatever the last days were like."
+    hard = GaugeMetricFamily("dacycle_omb_rms_hard_limit", text, labels=LABELS)
+    for name in history.statistics(record.id).omb:
+        hard.add_metric(_labels(name), HARD[channel(name).variable])
+    yield hard

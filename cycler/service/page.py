@@ -1,180 +1,145 @@
-"""The status page: one look tells whether the cycle is healthy, what is late and why."""
+"""The status page, rendered here whole and in parts, so that the parts that live can be fetched again."""
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
-from html import escape
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-from dacycle.cycler.config import Config
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markdown_it import MarkdownIt
+
+from dacycle.channels import channel
 from dacycle.cycler.cycle.history import History
-from dacycle.cycler.cycle.records import CycleRecord, Departure, Statistics, format_time
-from dacycle.cycler.cycle.report import finite, status_json
-from dacycle.cycler.cycle.states import PUBLISHED, Stage, State, Stream
+from dacycle.cycler.cycle.records import format_time
+from dacycle.cycler.cycle.report import finite
+from dacycle.cycler.cycle.states import State, Stream
+from dacycle.cycler.service.advice import advice
+from dacycle.cycler.service.api import Site
+from dacycle.cycler.service.assets import assets
+from dacycle.cycler.service.series import channels
+from dacycle.cycler.service.timeline import LOOKS, RUNNING, cells, past_year
+from dacycle.cycler.service.verdict import hours, situation, verdict
+from dacycle.cycler.service.world import card
+from dacycle.errors import StateError
 
-__all__ = ["STYLE", "render"]
+__all__ = ["PARTS", "page", "part", "runbook"]
 
-SHOWN = 40
-MARKS = {
-    State.PUBLISHED: ("good", "✓"),
-    State.PUBLISHED_FREE_FORECAST: ("fair", "→"),
-    State.FAILED: ("bad", "✗"),
-    State.EXPIRED: ("bad", "–"),
-    State.WAITING_OBS: ("wait", "…"),
-    State.PENDING: ("wait", "·"),
-    State.SUPERSEDED: ("wait", "↻"),
-}
-MEANINGS = {
-    State.PUBLISHED: "published with soundings",
-    State.PUBLISHED_FREE_FORECAST: "no soundings: the forecast goes on",
-    State.FAILED: "failed; tried again, then given up",
-    State.EXPIRED: "too old to be caught up with, or given up",
-    State.WAITING_OBS: "waits for soundings",
-    State.PENDING: "about to begin",
-}
-STYLE = """
-:root { color-scheme: light dark; --line: light-dark(#d5d9de, #3a4048); --soft: light-dark(#f4f6f8, #1d2228);
-  --text: light-dark(#1a2027, #e4e8ec); --dim: light-dark(#55606c, #9aa5b1); --page: light-dark(#fff, #14181c);
-  --good: light-dark(#0b6b3a, #63d297); --fair: light-dark(#8a5a00, #f0b849); --bad: light-dark(#b3261e, #ff8a80);
-  --busy: light-dark(#0b57a8, #7db8f7); }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem 1.25rem 3rem; max-width: 76rem; background: var(--page); color: var(--text);
-  font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.35rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
-header { display: flex; flex-wrap: wrap; gap: .25rem 1rem; align-items: baseline; }
-.dim, figcaption { color: var(--dim); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); gap: .75rem; margin: 1rem 0; }
-.cards div { background: var(--soft); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
-.cards b { display: block; font-size: 1.15rem; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { color: var(--dim); font-weight: 600; } td.number, th.number { text-align: right; }
-td.wrap { white-space: normal; min-width: 16rem; }
-.good { color: var(--good); } .fair { color: var(--fair); } .bad { color: var(--bad); } .busy { color: var(--busy); }
-.wait { color: var(--dim); } a { color: inherit; } footer { margin-top: 2rem; color: var(--dim); }
-"""
+PARTS = ("now", "cycles", "departures", "events")
+HERE = Path(__file__).parent
+SHOWN = 42
+EVENTS = 40
+YEAR = 1500
 
 
-def render(history: History | None, config: Config, now: datetime, busy: str = "") -> str:
-    """The whole page; ``history`` None: nothing has run yet. ``busy``: what the daemon is doing."""
-    if history is None:
-        return _document(config, now, "<p>Nothing has run yet: the daemon waits for its first cycle.</p>")
-    told = status_json(history, config, now, newest=1)
-    records = list(reversed(history.cycles(newest=SHOWN)))
-    newest = history.newest_published(Stream.DELAYED)
-    parts = [
-        _cards(told, records, newest, now, busy),
-        "<h2>Cycles</h2>",
-        _table(
-            ("cycle", "stream", "state", "background", "#soundings used", *(f"#{s} s" for s in Stage), "why"),
-            (_cycle_row(history, record) for record in records),
-        ),
-    ]
+@lru_cache(maxsize=1)
+def _templates() -> Environment:
+    templates = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    templates.filters |= {"hours": hours, "time": format_time, "gigabytes": lambda n: f"{n / 1e9:,.0f} GB"}
+    templates.globals |= {"asset": lambda name: assets()[name].address}
+    return templates
+
+
+def page(site: Site) -> str:
+    """The whole page, or why there is none yet."""
+    told = {"config": site.config, "world": _world(site)}
+    try:
+        with History.read(site.config.paths.state) as history:
+            parts = {name: _part(site, history, name) for name in PARTS}
+            newest = history.newest_published(Stream.DELAYED)
+            told |= {"parts": parts, "channels": [channel(name) for name in channels(history)], "newest": newest}
+    except StateError as error:
+        return _templates().get_template("nothing.html").render(told, error=str(error), said=site.health.said())
+    return _templates().get_template("page.html").render(told)
+
+
+def part(site: Site, name: str) -> str:
+    """One of ``PARTS``; StateError without a ledger."""
+    with History.read(site.config.paths.state) as history:
+        return _part(site, history, name)
+
+
+def runbook() -> str:
+    """docs/runbook.md as a page: the way to it must not need a network."""
+    text = (HERE / "runbook.md").read_text(encoding="utf-8")
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = markdown.parse(text)
+    for before, inside in pairwise(tokens):
+        if before.type == "heading_open":
+            before.attrSet("id", inside.content.split(" ")[0].lower())
+    return _templates().get_template("runbook.html").render(body=markdown.renderer.render(tokens, markdown.options, {}))
+
+
+def _part(site: Site, history: History, name: str) -> str:
+    values = {"now": _now, "cycles": _cycles, "departures": _departures, "events": _events}[name](site, history)
+    return _templates().get_template(f"{name}.html").render(values)
+
+
+def _now(site: Site, history: History) -> dict[str, Any]:
+    s = situation(history, site.config, site.health.said())
+    return {"s": s, "verdict": verdict(s), "config": site.config}
+
+
+def _cycles(site: Site, history: History) -> dict[str, Any]:
+    shown = cells(history, SHOWN)
+    streams = [(stream, [c for c in shown if c.record.stream == stream]) for stream in Stream]
+    spans, first, last = past_year(history, YEAR)
+    legend = dict.fromkeys([*(LOOKS[s] for s in LOOKS if s != State.SUPERSEDED), RUNNING])
+    return {
+        "streams": [(stream, found) for stream, found in streams if found],
+        "spans": spans,
+        "length": spans[-1].start + spans[-1].width if spans else 0,
+        "first": first,
+        "last": last,
+        "legend": legend,
+    }
+
+
+def _departures(site: Site, history: History) -> dict[str, Any]:
     analysed = history.newest_published(Stream.DELAYED, State.PUBLISHED)
-    if analysed is not None:
-        parts += [
-            f"<h2>Observations against background and analysis, {analysed.time:%Y-%m-%d %H} UTC</h2>",
-            _table(
-                ("channel", "#values", "#O-B bias", "#O-B rms", "#O-A bias", "#O-A rms", "#spread/skill"),
-                _departure_rows(history.statistics(analysed.id)),
-            ),
-        ]
-    events = (
-        (_dim(format_time(e.at)), f'<span class="{_LEVELS[e.level]}">{e.level}</span>', escape(e.text))
-        for e in history.events(30)
-    )
-    parts += ["<h2>What happened</h2>", _table(("when", "", "what"), events, wrap_last=True)]
-    return _document(config, now, "\n".join(parts))
-
-
-_LEVELS = {"info": "wait", "warning": "fair", "error": "bad"}
-
-
-def _document(config: Config, now: datetime, body: str) -> str:
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="30"><title>dacycle</title><link rel="stylesheet" href="/style.css"></head>
-<body><header><h1>dacycle</h1><span class="dim">{escape(str(config.source.location))} ·
-every {config.cycle.interval_hours} hours · {config.ensemble.members} members</span></header>
-<main>{body}</main>
-<footer>as of {format_time(now)} · <a href="/api/v1/cycles">JSON</a> · <a href="/metrics">metrics</a></footer>
-</body></html>
-"""
-
-
-def _cards(
-    told: Mapping[str, Any], records: list[CycleRecord], newest: CycleRecord | None, now: datetime, busy: str
-) -> str:
-    delayed = [r for r in records if r.stream == Stream.DELAYED]
-    failed = next((r for r in delayed if r.state in (State.FAILED, State.EXPIRED)), None)
-    waiting = next((r for r in delayed if r.state == State.WAITING_OBS), None)
-    if failed is not None and (newest is None or failed.time > newest.time):
-        health = ("bad", f"{failed.state}: {failed.time:%Y-%m-%d %H} UTC")
-    elif waiting is not None:
-        health = ("wait", f"waiting for soundings of {waiting.time:%Y-%m-%d %H} UTC")
-    else:
-        health = ("good", "in order") if newest else ("wait", "no analysis yet")
-    age = told["source_age_seconds"]
-    cards = (
-        ("The cycle is", f'<b class="{health[0]}">{escape(health[1])}</b>'),
-        ("Newest analysis", f"<b>{newest.time:%Y-%m-%d %H} UTC</b>" if newest else "<b>none</b>"),
-        ("Next due", f"<b>{escape(told['next_due'] or 'not known yet')}</b>"),
-        ("Newest sounding", "<b>not known yet</b>" if age is None else f"<b>{_duration(age)} ago</b>"),
-        ("Now", f'<b class="{"busy" if busy else ""}">{escape(busy or "idle")}</b>'),
-    )
-    return '<div class="cards">' + "".join(f"<div>{name}{value}</div>" for name, value in cards) + "</div>"
-
-
-def _cycle_row(history: History, record: CycleRecord) -> list[str]:
-    stages = history.stages(record.id)
-    colour, mark = MARKS.get(record.state, ("busy", "▶"))
-    meaning = escape(MEANINGS.get(record.state, "running"))
-    state = f'<span class="{colour}" title="{meaning}">{mark} {escape(record.state)}</span>'
-    name = f"{record.time:%Y-%m-%d %H}"
-    if record.state in PUBLISHED:
-        early = "early/" if record.stream == Stream.EARLY else ""
-        name = f'<a href="/products/{record.time:%Y/%m/%d/%H}/{early}manifest.json">{name}</a>'
-    seconds = [stages[s].seconds if s in stages else None for s in Stage]
-    return [
-        name,
-        escape(record.stream),
-        state + (" <b>held</b>" if record.held else ""),
-        escape(record.background),
-        f"{record.soundings_used} of {record.soundings_received}",
-        *("" if value is None else f"{value:.1f}" for value in seconds),
-        escape(record.reason),
+    if analysed is None:
+        return {"analysed": None, "rows": [], "counts": None, "covariances": []}
+    statistics = history.statistics(analysed.id)
+    rows = [
+        (channel(name), found, statistics.omb.get(name), finite(statistics.spread_skill.get(name)))
+        for name, found in statistics.oma.items()
     ]
+    return {
+        "analysed": analysed,
+        "rows": [(c, *(_scaled(c.variable, d) for d in (b, a)), a.n, r) for c, a, b, r in rows],
+        "counts": history.counts(analysed.id),
+        "covariances": covariances(history),
+    }
 
 
-def _departure_rows(statistics: Statistics) -> Iterable[list[str]]:
-    for name, analysis in statistics.oma.items():
-        background = statistics.omb.get(name)
-        ratio = finite(statistics.spread_skill.get(name))
-        yield [name, str(analysis.n), *_pair(background), *_pair(analysis), "" if ratio is None else f"{ratio:.2f}"]
+SCALES = {"sp": (0.01, "hPa"), "q": (1000.0, "g/kg")}
+"""Variable -> factor and unit that people read; others stay."""
 
 
-def _pair(departure: Departure | None) -> tuple[str, str]:
+def _scaled(variable: str, departure: Any) -> tuple[str, str]:
     if departure is None:
         return "", ""
-    return f"{departure.bias:.3g}", f"{departure.rms:.3g}"
+    factor = SCALES.get(variable, (1.0, ""))[0]
+    return tuple("" if finite(x) is None else f"{x * factor:.3g}" for x in (departure.bias, departure.rms))  # type: ignore[return-value]
 
 
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]], wrap_last: bool = False) -> str:
-    """``heads`` that begin with # stand over numbers; cells are HTML already."""
-    names = list(heads)
-    kinds = [' class="number"' if name.startswith("#") else "" for name in names]
-    if wrap_last or names[-1] == "why":
-        kinds[-1] = ' class="wrap"'
-    head = "".join(f'<th scope="col"{k}>{n.removeprefix("#")}</th>' for n, k in zip(names, kinds, strict=True))
-    body = "".join(
-        "<tr>" + "".join(f"<td{k}>{cell}</td>" for cell, k in zip(row, kinds, strict=True)) + "</tr>" for row in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+def covariances(history: History) -> list[Any]:
+    """The adapted factors of errors."""
+    return []
 
 
-def _dim(text: str) -> str:
-    return f'<span class="dim">{escape(text)}</span>'
+def _events(site: Site, history: History) -> dict[str, Any]:
+    return {"events": [(event, *advice(event.text)) for event in history.events(EVENTS)]}
 
 
-def _duration(seconds: float) -> str:
-    hours = seconds / 3600
-    return f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.0f} days"
+def _world(site: Site) -> dict[str, str]:
+    try:
+        told = card(site.config)
+    except (OSError, ValueError):
+        return {"name": site.config.bundle.path, "world": ""}
+    return {"name": f"{told.name} {told.version}", "world": told.world}

@@ -16,6 +16,7 @@ from threading import Lock
 
 import httpx
 
+from dacycle.binding import carried
 from dacycle.errors import SourceError
 from dacycle.obs.igra.archive import POR, STATION_LIST, Y2D, FolderSource
 from dacycle.obs.igra.listing import Listed, parse_listing
@@ -130,7 +131,7 @@ class HttpSource:
             return None
 
         with ThreadPoolExecutor(CONNECTIONS) as pool:
-            return [problem for problem in pool.map(lambda pair: one(*pair), wanted) if problem is not None]
+            return [problem for problem in pool.map(carried(one), *zip(*wanted, strict=True)) if problem is not None]
 
     def _get(self, client: httpx.Client, name: str, limits: Limits) -> Reply:
         note = self._mirror.note(name)

@@ -18,7 +18,7 @@ from dacycle.cycler.cycle.owed import SOURCE_NEWEST
 from dacycle.cycler.cycle.records import Counts, Departure, Statistics, format_time
 from dacycle.cycler.cycle.report import status_json
 from dacycle.cycler.cycle.states import STATE_OF, Stage, State, Stream
-from dacycle.cycler.service.http import application, listen, serving
+from tests.service.site import Fine, site
 
 START = datetime(2021, 3, 1, tzinfo=UTC)
 NOW = START + timedelta(days=6)
@@ -37,19 +37,13 @@ NAMES = {
     "dacycle_archive_free_bytes",
     "dacycle_build_info",
     "dacycle_free_forecast_streak",
+    "dacycle_archive_size_bytes",
+    "dacycle_soundings",
+    "dacycle_omb_bias_limit",
+    "dacycle_omb_rms_limit",
+    "dacycle_omb_rms_hard_limit",
+    "dacycle_period_complete",
 }
-
-
-class Fine:
-    """A daemon that is well."""
-
-    reason: str | None = None
-
-    def trouble(self) -> str | None:
-        return self.reason
-
-    def busy(self) -> str:
-        return "2021-03-02 12 UTC delayed: assimilate"
 
 
 @pytest.fixture
@@ -59,17 +53,12 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture
 def health() -> Fine:
-    return Fine()
+    return Fine(NOW, "2021-03-02 12 UTC delayed: assimilate")
 
 
 @pytest.fixture
 def client(config: Config, health: Fine) -> Iterator[httpx.Client]:
-    listening = listen(config)
-    port = listening.getsockname()[1]
-    with (
-        serving(application(config, lambda: NOW, health), listening),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}") as opened,
-    ):
+    with site(config, health) as address, httpx.Client(base_url=address) as opened:
         yield opened
 
 
@@ -116,23 +105,29 @@ def test_before_anything_has_run_the_page_says_so(client: httpx.Client) -> None:
 def test_page_shows_states_reasons_and_departures_with_markup_escaped(client: httpx.Client) -> None:
     page = client.get("/").text
     for text in (
-        "✓ published",
-        "→ published_free_forecast",
+        "published with soundings",
+        "published as a forecast: no soundings",
         "✗ failed",
         "t850",
-        "2021-03-02 12 UTC delayed: assimilate",
+        "The cycle of 2021-03-02 00 UTC failed",
+        "assimilate",
+        "6 days old",
     ):
         assert text in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert "<script" not in page
-    assert "6 days ago" in page
+    assert "<script>alert" not in page
+    assert "style=" not in page  # the content security policy would refuse it
 
 
 def test_readiness_follows_the_daemon(client: httpx.Client, health: Fine) -> None:
     assert client.get("/readyz").status_code == 200
-    health.reason = "the worker has ended"
+    health.says(trouble="the worker has ended")
     told = client.get("/readyz")
     assert (told.status_code, told.text) == (503, "the worker has ended\n")
+    assert client.get("/healthz").status_code == 200  # it must be told, not restarted
+    health.says(stalled="no progress for 40 minutes")
+    told = client.get("/healthz")
+    assert (told.status_code, told.text) == (503, "no progress for 40 minutes\n")
 
 
 def test_metrics_have_the_names_and_values_of_the_ledger(client: httpx.Client, filled: Config) -> None:
@@ -228,8 +223,8 @@ def test_no_way_out_of_the_products(client: httpx.Client, filled: Config, path: 
 
 
 def test_every_answer_carries_security_headers(client: httpx.Client) -> None:
-    for path in ("/", "/healthz", "/nothing", "/style.css"):
+    for path in ("/", "/healthz", "/nothing", "/assets/style.css", "/api/v1/cycles"):
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
-        assert "default-src 'self'" in headers["content-security-policy"]
+        assert "default-src 'none'" in headers["content-security-policy"]
         assert "server" not in headers

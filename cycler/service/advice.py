@@ -1,0 +1,34 @@
+"""What an operator may want to do about a line of the log; most lines need nothing."""
+
+import re
+
+__all__ = ["advice"]
+
+ADVICE: tuple[tuple[str, str, str], ...] = (
+    (r"the source cannot be read", "Nothing is lost: it is asked again. Check network and location.", "sourcestale"),
+    (
+        r"source has no soundings",
+        "Set [cycle] first, or check [source] location with dacycle doctor.",
+        "noobservations",
+    ),
+    (r" waits: ", "Nothing to do: it goes on when soundings arrive.", "noobservations"),
+    (r" failed: ", "It is tried again by itself, then the cycle goes on with the forecast.", "cyclefailed"),
+    (r" expired: ", "Too old to catch up with. To have them all the same: dacycle backfill.", "cyclelate"),
+    (r"was interrupted", "Nothing to do: finished stages are not done again.", ""),
+    (
+        r"free forecast",
+        "If soundings come later, the cycle is rerun by itself within the window.",
+        "freeforecaststreak",
+    ),
+    (r"configuration stays as it was", "Mend the file, check it with dacycle doctor, send SIGHUP again.", ""),
+    (r"\d+ problems, the first", "Some files could not be read; the others were used.", "sourcestale"),
+    (r"early stream stopped", "The delayed cycle is not affected; it is tried again within half an hour.", ""),
+    (r"(disk|space|room)\b", "Make room, or set [products] retention_days.", "disklow"),
+    (r"blacklist", "The station is used again by itself when its departures are normal.", "highrejection"),
+)
+"""Pattern -> what to do, and the runbook's entry; the first that is found counts."""
+
+
+def advice(text: str) -> tuple[str, str]:
+    """What to do, and the runbook's entry; both empty where nothing is to be done."""
+    return next(((told, entry) for pattern, told, entry in ADVICE if re.search(pattern, text)), ("", ""))
