@@ -9,7 +9,7 @@ statics.nc               orography, land, climatology, standard deviation, forec
 import hashlib
 import tomllib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dacycle.channels import Channel, channel
 from dacycle.emulators.grid import Grid, gaussian_grid
+from dacycle.emulators.season import season_basis
 from dacycle.errors import BundleError
 
-__all__ = ["Bundle", "Card", "Climatology", "NetworkCard", "open_bundle", "season_basis"]
+__all__ = ["Bundle", "Card", "Climatology", "NetworkCard", "open_bundle"]
 
 FloatArray = npt.NDArray[np.float32]
 DEFAULT = Path(__file__).resolve().parent.parent / "emulators" / "bundles" / "default"
 FILES = ("bundle.toml", "prior.safetensors", "emulator.safetensors", "statics.nc")
-YEAR_DAYS = 365.2425
 PACKED_MAXIMUM = 32766  # 32767 and its negative are netCDF's default fill value or next to it
 
 
@@ -72,13 +72,6 @@ class Climatology:
     def mean(self, time: datetime) -> FloatArray:
         """Climatological mean (channels, nlat, nlon) of the date."""
         return np.tensordot(season_basis(time), self.coefficients, 1).astype(np.float32)
-
-
-def season_basis(time: datetime) -> npt.NDArray[np.float32]:
-    """(5,): one, then cosine and sine of one and two cycles a year at ``time`` (aware UTC)."""
-    days = (time - datetime(2000, 1, 1, tzinfo=UTC)).total_seconds() / 86400.0
-    phase = 2 * np.pi * days / YEAR_DAYS
-    return np.array([1.0, *(f(k * phase) for k in (1, 2) for f in (np.cos, np.sin))], dtype=np.float32)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 N is an SFNO, s_d the standard deviation of six-hourly tendencies. Statistics travel with the weights.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from torch import nn
 
 from dacycle.channels import Channel
 from dacycle.emulators.advection import Advection
+from dacycle.emulators.attractor import Attractor, AttractorStatistics
 from dacycle.emulators.forcing import insolation_by_name
 from dacycle.emulators.grid import Grid
 from dacycle.emulators.sfno import Sfno, SfnoShape
@@ -38,6 +39,8 @@ class LucieArguments:
     land: bool = True
     advection: bool = True
     """Whether the network is also shown what transport along the wind alone would do (see advection.py)."""
+    attractor: bool = False
+    """Whether each step is truncated to the resolved degrees and each forecast kept on the attractor (attractor.py)."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,14 @@ class Lucie(nn.Module):
     step_hours = STEP_HOURS
 
     def __init__(
-        self, channels: tuple[Channel, ...], grid: Grid, arguments: LucieArguments, statistics: Statistics | None = None
+        self,
+        channels: tuple[Channel, ...],
+        grid: Grid,
+        arguments: LucieArguments,
+        statistics: Statistics | None = None,
+        attractor: AttractorStatistics | None = None,
     ) -> None:
+        """Without ``statistics`` (and ``attractor``, where the arguments ask for it), placeholders to be filled."""
         super().__init__()
         self.channels, self.grid, self.arguments = channels, grid, arguments
         nlat, nlon = grid.shape
@@ -95,6 +104,8 @@ class Lucie(nn.Module):
         for name, value in vars(statistics or Statistics.blank(len(channels), nlat, nlon)).items():
             self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32))
         self.transport = Advection(channels, grid, STEP_SECONDS) if arguments.advection else None
+        known = attractor or AttractorStatistics.blank(len(channels), nlat, nlon)
+        self.attractor = Attractor(grid, known) if arguments.attractor else None
         carried = len(self.transport.carried) if self.transport else 0
         inputs = len(channels) + 2 + arguments.land + carried
         self.network = Sfno(SfnoShape(nlat, nlon, inputs, len(channels) + 1, arguments.embed, arguments.layers))
@@ -127,8 +138,19 @@ class Lucie(nn.Module):
             moved = self.transport(state) - state[:, self.transport.carried]
             extra.append(moved / self.tendency_std[self.transport.carried])
         out = self.network(torch.cat([z, *extra], 1))
-        following = z + out[:, :-1] * (self.tendency_std / self.std)
+        change = out[:, :-1] * (self.tendency_std / self.std)
+        if self.attractor is not None:
+            change = self.attractor.truncate(change)
+        following = z + change
         return self._without_negative_humidity(following), out[:, -1]
+
+    def advance(self, z: torch.Tensor, times: list[datetime]) -> tuple[torch.Tensor, torch.Tensor]:
+        """As ``step``, from states at ``times``, one each or one for all; what a forecast does every six hours."""
+        following, water = self.step(z, self.forcings(times).expand(len(z), -1, -1))
+        if self.attractor is not None:
+            after = [time + timedelta(hours=STEP_HOURS) for time in times]
+            following = self._without_negative_humidity(self.attractor(following, after, z, times))
+        return following, water
 
     def forecast(self, state: torch.Tensor, start: datetime, hours: int) -> torch.Tensor:
         """The states ``hours`` after ``start``; see ``Emulator``."""
@@ -146,8 +168,7 @@ class Lucie(nn.Module):
             raise ValueError(f"expected states of shape (members, {expected}); got {tuple(state.shape)}")
         z, water = self.standardise(state), state.new_zeros(len(state), *self.grid.shape)
         for step in range(hours // STEP_HOURS):
-            insolation = self.forcings([start + step * timedelta(hours=STEP_HOURS)]).expand(len(z), -1, -1)
-            z, water = self.step(z, insolation)
+            z, water = self.advance(z, [start + step * timedelta(hours=STEP_HOURS)])
         return self.physical(z), precipitation_rate(water * self.precipitation[1] + self.precipitation[0])
 
     def _without_negative_humidity(self, z: torch.Tensor) -> torch.Tensor:
@@ -156,8 +177,3 @@ class Lucie(nn.Module):
         dry = torch.full_like(self.mean, -torch.inf)
         dry[self._humidity] = (-self.mean / self.std)[self._humidity]
         return torch.maximum(z, dry)
-
-
-def as_statistics(tensors: Mapping[str, torch.Tensor]) -> Statistics:
-    """The statistics among the tensors of a state_dict."""
-    return Statistics(**{name: tensors[name] for name in Statistics.__dataclass_fields__})

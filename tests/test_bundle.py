@@ -8,7 +8,8 @@ import netCDF4
 import numpy as np
 import pytest
 
-from dacycle.cycler.bundle import Bundle, open_bundle, season_basis
+from dacycle.cycler.bundle import Bundle, open_bundle
+from dacycle.emulators.season import season_basis
 from dacycle.errors import BundleError
 
 

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.unet import UNet
-from dacycle.cycler.bundle import Bundle, season_basis
+from dacycle.cycler.bundle import Bundle
 from dacycle.emulators.grid import Grid
+from dacycle.emulators.season import season_basis
 from dacycle.errors import BundleError
 
 __all__ = ["Denoiser", "DiffusionPrior", "Precision", "load_prior", "season_features", "static_features"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import netCDF4
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.channels import Channel
+from dacycle.cycler.time_axis import read_times
 from dacycle.errors import SourceError
 
 __all__ = ["Truth", "open_truth"]
@@ -43,9 +44,7 @@ def open_truth(path: Path) -> Truth:
     """The file's times; SourceError where it is not gridded truth."""
     try:
         with netCDF4.Dataset(path) as file:
-            units = str(file["time"].units)
-            origin = datetime.fromisoformat(units.removeprefix("hours since ")).replace(tzinfo=UTC)
-            times = tuple(origin + timedelta(hours=float(h)) for h in np.ma.filled(file["time"][:], np.nan))
+            times = read_times(file)
     except (OSError, IndexError, KeyError, AttributeError, ValueError) as error:
         raise SourceError(f"{path}: expected gridded truth with times in hours since a date; {error}") from error
     return Truth(path, times)

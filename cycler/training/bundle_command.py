@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--prior", type=Path, required=True, help="folder of `dacycle train prior`")
     parser.add_argument("--emulator", type=Path, required=True, help="folder of `dacycle train emulator`")
-    parser.add_argument("--truth", type=Path, required=True, help="nature run for the forecast-error statistics")
+    parser.add_argument("--truth", required=True, help="nature run or zarr store for the forecast-error statistics")
     parser.add_argument("--days", type=float, default=12.0, help="how many of its last days are cycled over")
     parser.add_argument("--members", type=int, default=6)
     parser.add_argument("--sites", type=int, default=500, help="of the simulated network")
@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", default="1")
     parser.add_argument("--world", default="simulated", help='"simulated" or the name of the reanalysis')
     parser.add_argument("--description", default="")
+    parser.add_argument(
+        "--grid", nargs=2, type=int, default=[128, 256], metavar=("NLAT", "NLON"), help="of a zarr store"
+    )
     parser.add_argument("--emulator-grid", nargs=2, type=int, default=[32, 64], metavar=("NLAT", "NLON"))
     parser.add_argument("--threads", type=int, default=0)
 
@@ -45,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from dacycle.cycler.bundle import Card, NetworkCard, open_bundle
     from dacycle.cycler.training.bundle import Statics, write_bundle
     from dacycle.cycler.training.calibrate import calibrate
-    from dacycle.cycler.training.climatology import open_nature
+    from dacycle.cycler.training.dataset import open_dataset
     from dacycle.cycler.training.forecast_error import first_guess
 
     if args.threads:
@@ -55,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     )
     saved = np.load(args.prior / "climatology.npz")
     prior, emulator = load_file(args.prior / "prior.safetensors"), load_file(args.emulator / "emulator.safetensors")
-    truth = open_nature(args.truth)
+    truth = open_dataset(args.truth, (args.grid[0], args.grid[1]))
     gaussian = GaussianPrior(truth.grid, prior["gaussian.covariance"], prior["gaussian.rest"])
     degrees = min(args.emulator_grid)
     error = first_guess(gaussian, degrees)

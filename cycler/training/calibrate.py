@@ -16,7 +16,7 @@ from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.cycle.ingest import gather
 from dacycle.cycler.cycle.outliers import reject_outliers
 from dacycle.cycler.experiments.twin import FloatArray, cycle
-from dacycle.cycler.training.climatology import NatureFile
+from dacycle.cycler.training.dataset import Dataset
 from dacycle.cycler.training.forecast_error import ForecastStatistics, estimate_forecast_error
 from dacycle.cycler.training.network import write_network
 from dacycle.emulators.registry import load_emulator
@@ -40,7 +40,7 @@ class Calibration:
 
 def calibrate(
     bundle: Bundle,
-    nature: NatureFile,
+    nature: Dataset,
     days: float,
     members: int,
     progress: Callable[[str], None],
@@ -50,7 +50,7 @@ def calibrate(
     since = nature.times[-1] - timedelta(days=days)
     index = {time: k for k, time in enumerate(nature.times) if time >= since and time.hour in (0, 12)}
     with tempfile.TemporaryDirectory() as folder:
-        write_network(nature.path, Path(folder) / "archive", sites, NETWORK_SEED, list(index))
+        write_network(nature, Path(folder) / "archive", sites, NETWORK_SEED, list(index))
         source = open_source("igra", f"{folder}/archive", Path(folder) / "mirror")
         batches = [gather(source, bundle, time).batch for time in index]
 

@@ -1,23 +1,20 @@
-"""The climatology of nature runs: mean and two annual harmonics per point, and the anomalies' standard deviation."""
+"""The climatology of a dataset: mean and two annual harmonics per point, and the anomalies' standard deviation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import netCDF4
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from dacycle.channels import Channel
 from dacycle.cycler.assimilation.fields import regrid
-from dacycle.cycler.bundle import Climatology, season_basis
-from dacycle.emulators.grid import Grid, gaussian_grid
+from dacycle.cycler.bundle import Climatology
+from dacycle.cycler.training.dataset import Dataset
+from dacycle.emulators.grid import Grid
+from dacycle.emulators.season import season_basis
 from dacycle.emulators.spectral import Harmonics
-from dacycle.errors import SourceError
 
-__all__ = ["NatureFile", "fit_climatology", "open_nature"]
+__all__ = ["fit_climatology"]
 
 FloatArray = npt.NDArray[np.float32]
 # Degrees kept of the logarithm of the variance: the normalisation must be smooth, or it would move power between
@@ -26,45 +23,8 @@ STD_DEGREES = 21
 SMALLEST_STD = {"t": 0.2, "u": 0.5, "v": 0.5, "q": 1e-5, "z": 3.0, "sp": 50.0}
 
 
-@dataclass(frozen=True)
-class NatureFile:
-    """A nature run as written by ``simulate``, north to south; ``stop`` frames of it are used."""
-
-    path: Path
-    grid: Grid
-    times: tuple[datetime, ...]
-    orography: FloatArray
-    land: FloatArray
-
-    def read(self, channel: Channel, frames: slice = slice(None)) -> FloatArray:
-        """(frames, nlat, nlon), physical units."""
-        with netCDF4.Dataset(self.path) as file:
-            stop = len(self.times)
-            chosen = range(stop)[frames]
-            values = file[channel.netcdf_name][chosen.start : chosen.stop : chosen.step]
-            return np.asarray(np.ma.filled(values, np.nan), dtype=np.float32)
-
-
-def open_nature(path: Path) -> NatureFile:
-    """Read the axes and statics; SourceError where the file is not a nature run on a Gaussian grid."""
-    try:
-        with netCDF4.Dataset(path) as file:
-            shape = len(file["lat"]), len(file["lon"])
-            grid = gaussian_grid(*shape)
-            if not np.allclose(file["lat"][:], grid.lat, atol=1e-3):
-                raise SourceError(f"{path}: expected Gaussian latitudes from north to south; got {file['lat'][:2]} ...")
-            units = str(file["time"].units)
-            origin = datetime.fromisoformat(units.removeprefix("hours since ")).replace(tzinfo=UTC)
-            hours = np.ma.filled(file["time"][:], np.nan)
-            times = tuple(origin + timedelta(hours=float(h)) for h in hours if np.isfinite(h))
-            statics = [np.asarray(file[name][:], dtype=np.float32) for name in ("orography", "land")]
-    except (OSError, KeyError, IndexError) as error:
-        raise SourceError(f"{path}: expected a nature run written by `dacycle simulate`; {error}") from error
-    return NatureFile(path, grid, times, *statics)
-
-
 def fit_climatology(
-    runs: Sequence[NatureFile], helpers: Sequence[NatureFile], channels: Sequence[Channel], helper_weight: float = 0.5
+    runs: Sequence[Dataset], helpers: Sequence[Dataset], channels: Sequence[Channel], helper_weight: float = 0.5
 ) -> Climatology:
     """Least squares per point and channel on one, cos and sin of one and two cycles a year.
 
@@ -96,7 +56,7 @@ def fit_climatology(
     return Climatology(coefficients, std)
 
 
-def _design(run: NatureFile, helper: bool) -> npt.NDArray[np.float64]:
+def _design(run: Dataset, helper: bool) -> npt.NDArray[np.float64]:
     """(times, 6): mean of the runs, mean of the helpers, four harmonics."""
     basis = np.stack([season_basis(time) for time in run.times]).astype(np.float64)
     design = np.zeros((len(basis), 6))

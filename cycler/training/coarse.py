@@ -1,22 +1,20 @@
-"""Nature runs on the emulator's grid: six-hourly netCDF -> exact spectral truncation -> ``EmulatorData``."""
+"""A dataset on the emulator's grid, by exact spectral truncation, all of it in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import datetime, timedelta
 
-import netCDF4
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch_harmonics import InverseRealSHT, RealSHT
 
 from dacycle.channels import Channel
+from dacycle.cycler.assimilation.fields import regrid
+from dacycle.cycler.training.dataset import Dataset
 from dacycle.emulators.grid import Grid, gaussian_grid
 from dacycle.errors import SourceError
 
-__all__ = ["EmulatorData", "Truncation", "join", "read_nature_run", "split_tail"]
+__all__ = ["EmulatorData", "join", "read_dataset", "split_tail"]
 
 FloatArray = npt.NDArray[np.float32]
 STEP = timedelta(hours=6)
@@ -46,49 +44,25 @@ class EmulatorData:
         return np.concatenate(ranges).astype(np.int64)
 
 
-class Truncation:
-    """Fields (..., nlat, nlon) on a Gaussian grid -> a coarser one, keeping every degree that the latter resolves."""
+def read_dataset(data: Dataset, channels: tuple[Channel, ...], shape: tuple[int, int]) -> EmulatorData:
+    """The states of a dataset, truncated spectrally to the Gaussian grid ``shape``."""
+    grid = gaussian_grid(*shape)
 
-    def __init__(self, source: tuple[int, int], target: tuple[int, int]) -> None:
-        degrees = min(source[0], target[0])
-        self._analysis = RealSHT(*source, lmax=degrees, mmax=degrees, grid="legendre-gauss").double()
-        self._synthesis = InverseRealSHT(*target, lmax=degrees, mmax=degrees, grid="legendre-gauss").double()
+    def truncate(fields: FloatArray) -> FloatArray:
+        return np.asarray(regrid(torch.from_numpy(fields), data.grid, grid).numpy(), dtype=np.float32)
 
-    def __call__(self, fields: npt.NDArray[np.floating]) -> FloatArray:
-        """The truncated fields, computed in double precision."""
-        coarse = self._synthesis(self._analysis(torch.from_numpy(np.ascontiguousarray(fields, dtype=np.float64))))
-        return np.asarray(coarse.numpy(), dtype=np.float32)
-
-
-def read_nature_run(path: Path, channels: tuple[Channel, ...], shape: tuple[int, int]) -> EmulatorData:
-    """The states of a nature run (see ``simulate``) truncated to the Gaussian grid ``shape``; SourceError if unfit."""
-    try:
-        file = netCDF4.Dataset(path)
-    except OSError as error:
-        raise SourceError(f"{path}: expected a netCDF nature run; {error}") from error
-    with file:
-        wanted = [c.netcdf_name for c in channels]
-        missing = [n for n in ["time", "lat", "tp", "orography", "land", *wanted] if n not in file.variables]
-        if missing:
-            raise SourceError(f"{path}: expected a nature run with {wanted}, tp and statics; missing: {missing}")
-        latitude = np.asarray(file["lat"][:])
-        source = (len(latitude), len(file.dimensions["lon"]))
-        if not np.allclose(latitude, gaussian_grid(*source).lat, atol=1e-3):
-            raise SourceError(f"{path}: expected Gaussian latitudes from north to south; got {latitude[:3]} ...")
-        times = _times(file)
-        truncate = Truncation(source, shape)
-        states = np.empty((len(times), len(channels), *shape), np.float32)
-        rain = np.empty((len(times), *shape), np.float32)
-        for first in range(0, len(times), BATCH):
-            part = slice(first, min(first + BATCH, len(times)))
-            for i, name in enumerate(wanted):
-                states[part, i] = truncate(_values(file, name, part))
-            rain[part] = truncate(_values(file, "tp", part)).clip(min=0)
-        humid = [i for i, c in enumerate(channels) if c.variable == "q"]
-        states[:, humid] = states[:, humid].clip(min=0)
-        orography = truncate(_values(file, "orography", slice(None)))
-        land = truncate(_values(file, "land", slice(None))).clip(0, 1)
-    return EmulatorData(states, rain, times, _segments(times), gaussian_grid(*shape), channels, orography, land)
+    count = len(data.times)
+    states = np.empty((count, len(channels), *shape), np.float32)
+    rain = np.empty((count, *shape), np.float32)
+    for first in range(0, count, BATCH):
+        part = slice(first, min(first + BATCH, count))
+        for i, channel in enumerate(channels):
+            states[part, i] = truncate(data.read(channel, part))
+        rain[part] = truncate(data.precipitation(part)).clip(min=0)
+    humid = [i for i, c in enumerate(channels) if c.variable == "q"]
+    states[:, humid] = states[:, humid].clip(min=0)
+    times, orography, land = list(data.times), truncate(data.orography), truncate(data.land).clip(0, 1)
+    return EmulatorData(states, rain, times, _segments(times), grid, channels, orography, land)
 
 
 def join(parts: Sequence[EmulatorData]) -> EmulatorData:
@@ -123,18 +97,6 @@ def _part(data: EmulatorData, first: int, last: int) -> EmulatorData:
     return EmulatorData(
         states, rain, data.times[first:last], inside, data.grid, data.channels, data.orography, data.land
     )
-
-
-def _values(file: netCDF4.Dataset, name: str, part: slice) -> npt.NDArray[np.floating]:
-    values = np.ma.filled(file[name][part].astype(np.float64), np.nan)
-    if not np.isfinite(values).all():
-        raise SourceError(f"{file.filepath()}: {name} has missing or infinite values")
-    return np.asarray(values)
-
-
-def _times(file: netCDF4.Dataset) -> list[datetime]:
-    raw: Any = netCDF4.num2date(file["time"][:], file["time"].units, only_use_cftime_datetimes=False)
-    return [datetime(t.year, t.month, t.day, t.hour, tzinfo=UTC) for t in np.atleast_1d(raw)]
 
 
 def _segments(times: list[datetime]) -> list[tuple[int, int]]:

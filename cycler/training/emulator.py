@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from dacycle.cycler.training.coarse import EmulatorData
 from dacycle.cycler.training.emulator_files import TrainingState, load_network, publish
 from dacycle.cycler.training.emulator_loss import Losses
 from dacycle.cycler.training.emulator_scores import Scores, score
-from dacycle.cycler.training.emulator_worlds import World, draw
+from dacycle.cycler.training.emulator_selection import Judgement, judge
+from dacycle.cycler.training.emulator_worlds import NOISE, World, draw
+from dacycle.cycler.training.season import annual_cycle
 from dacycle.emulators.lucie import LucieArguments
 from dacycle.emulators.sfno import Sfno
 
@@ -44,6 +47,12 @@ class EmulatorSettings:
     """(fraction done, steps per rollout from there on)."""
     regulariser: float = 0.05
     regulariser_from: float = 0.85
+    of_degrees: float = 0.0
+    """Weight of the error of every degree, relative to its own change: what the small scales of a free run need."""
+    noise: float = 0.0
+    """Mean amplitude of the noise on the start of a rollout, as a share of a six-hourly change."""
+    select_days: float = 0.0
+    """Length of the free run at each validation; the network with the least bias and error is kept. 0: the last one."""
     bfloat16: bool = True
     """Mixed precision in training, twice as fast on recent CPUs; scores and forecasts stay in float32."""
     device: str = "cpu"
@@ -104,17 +113,27 @@ def train_emulator(
     state, checkpoint = _begin(lucie.network, settings), out / "training.checkpoint"
     if checkpoint.exists():
         state.restore(checkpoint, device)
-    losses, watch = Losses(lucie.grid, settings.regulariser, device), _Watch(settings, state, progress)
+    losses = Losses(lucie.grid, settings.regulariser, settings.of_degrees, device)
+    watch, climate = _Watch(settings, state, progress), annual_cycle(data[0], year)
+
+    def judge_average(validation: EmulatorData) -> Judgement:
+        with _averaged(state):
+            judgement = judge(lucie, validation, climate, settings.select_days)
+        state.keep_if_best(judgement.value)
+        return judgement
+
     while settings.done(state) < 1.0 and not stop():
         watch.saw(_step(state, worlds, losses, settings))
         if watch.save_due():
             state.save(checkpoint)
         if validation is not None and watch.validation_due():
-            watch.say(f"validation: {_averaged_score(worlds[0], state, validation).summary()}")
+            watch.say(f"validation: {judge_average(validation).summary()}")
     state.save(checkpoint)
     if settings.done(state) < 1.0:
         return None
-    lucie.network.load_state_dict(state.average, strict=False)
+    if validation is not None:
+        watch.say(f"validation: {judge_average(validation).summary()}")
+    lucie.network.load_state_dict(state.best if settings.select_days and state.best else state.average, strict=False)
     scores = score(lucie, validation) if validation is not None else None
     training = {"steps": state.step, "seconds": round(state.elapsed), "settings": asdict(settings)}
     publish(out, lucie, training, scores)
@@ -141,8 +160,11 @@ def _step(state: TrainingState, worlds: list[World], losses: Losses, settings: E
         group["lr"] = settings.rate(done)
     world, starts = draw(worlds, settings.own_share, settings.seed, state.step, settings.batch)
     targets = world.targets(starts, settings.rollout(done))
+    if settings.noise:
+        targets = world.disturb(targets, settings.noise, [settings.seed, NOISE, state.step])
     with torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=settings.bfloat16):
-        loss = losses.rollout(world.lucie, targets, done >= settings.regulariser_from)
+        scales = world.scales if settings.of_degrees else None
+        loss = losses.rollout(world.lucie, targets, done >= settings.regulariser_from, scales)
     if not torch.isfinite(loss):
         raise FloatingPointError(f"the loss became {loss.item()} at step {state.step}; lower the learning rate")
     state.optimiser.zero_grad()
@@ -156,13 +178,13 @@ def _step(state: TrainingState, worlds: list[World], losses: Losses, settings: E
     return loss.item()
 
 
-def _averaged_score(world: World, state: TrainingState, validation: EmulatorData) -> Scores:
-    """The score of the averaged weights; the training goes on with its own."""
+@contextmanager
+def _averaged(state: TrainingState) -> Iterator[None]:
+    """Meanwhile the network has the averaged weights; the training goes on with its own."""
     own = {name: value.detach().clone() for name, value in state.network.named_parameters()}
     state.network.load_state_dict(state.average, strict=False)
-    scores = score(world.lucie, validation)
+    yield
     state.network.load_state_dict(own, strict=False)
-    return scores
 
 
 class _Watch:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dacycle.channels import DEFAULT_CHANNELS
-from dacycle.cycler.training.coarse import EmulatorData, join, read_nature_run, split_tail
+from dacycle.cycler.training.coarse import EmulatorData, join, read_dataset, split_tail
+from dacycle.cycler.training.dataset import open_dataset
 from dacycle.emulators.lucie import LucieArguments
 
 __all__ = ["add_arguments", "run"]
@@ -14,9 +15,9 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--data", nargs="+", type=Path, required=True, help="nature runs of the emulator's world")
-    parser.add_argument("--extra", nargs="*", type=Path, default=[], help="runs of a cheaper world: more examples")
-    parser.add_argument("--validation", nargs="*", type=Path, default=[], help="runs for the scores")
+    parser.add_argument("--data", nargs="+", required=True, help="nature runs or zarr stores of its world")
+    parser.add_argument("--extra", nargs="*", default=[], help="runs of a cheaper world: more examples")
+    parser.add_argument("--validation", nargs="*", default=[], help="runs for the scores")
     parser.add_argument("--validation-days", type=float, default=15.0, help="else: the end of the last --data")
     parser.add_argument("--gap-days", type=float, default=5.0, help="left out between training and validation")
     parser.add_argument("--out", type=Path, required=True, help="folder of the result; a checkpoint in it is resumed")
@@ -32,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rollouts", default="0:1,0.65:2,0.85:4", help="fraction done : steps, comma-separated")
     parser.add_argument("--own-share", type=float, help="probability of a batch from --data rather than --extra")
     parser.add_argument("--season-from-extra", action="store_true", help="--data covers a part of the year only")
+    parser.add_argument("--attractor", action="store_true", help="keep each forecast on the attractor of the climate")
+    parser.add_argument("--of-degrees", type=float, default=0.0, help="weight of the relative error of every degree")
+    parser.add_argument("--noise", type=float, default=0.0, help="on the start, as a share of a six-hourly change")
+    parser.add_argument("--select-days", type=float, default=0.0, help="free run at each validation, for the choice")
+    parser.add_argument("--validations", type=int, default=8, help="how often on the way")
     parser.add_argument("--insolation", choices=["daily", "instantaneous"], default="daily")
     parser.add_argument("--no-advection", action="store_true", help="the published inputs only")
     parser.add_argument("--float32", action="store_true", help="no mixed precision, which suits older CPUs")
@@ -50,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     shape = (args.grid[0], args.grid[1])
 
-    def read(paths: list[Path]) -> list[EmulatorData]:
-        return [read_nature_run(path, DEFAULT_CHANNELS, shape) for path in paths]
+    def read(locations: list[str]) -> list[EmulatorData]:
+        return [read_dataset(open_dataset(where, shape), DEFAULT_CHANNELS, shape) for where in locations]
 
     parts = read(args.data)
     if args.validation:
@@ -59,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         parts[-1], validation = split_tail(parts[-1], args.validation_days, args.gap_days)
     extra = [join(read(args.extra))] if args.extra else []
-    network = LucieArguments(args.embed, args.layers, args.insolation, True, not args.no_advection)
+    network = LucieArguments(args.embed, args.layers, args.insolation, True, not args.no_advection, args.attractor)
     pairs = [part.split(":") for part in args.rollouts.split(",")]
     settings = replace(
         EmulatorSettings(),
@@ -70,6 +76,10 @@ def run(args: argparse.Namespace) -> int:
         learning_rate=args.learning_rate,
         weight_decay=args.weight_decay,
         bfloat16=not args.float32,
+        of_degrees=args.of_degrees,
+        noise=args.noise,
+        select_days=args.select_days,
+        validations=args.validations,
         device=args.device,
         own_share=args.own_share,
         season_from_second=args.season_from_extra,

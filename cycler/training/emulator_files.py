@@ -1,9 +1,10 @@
 """What a training of the emulator keeps on disk: a checkpoint to resume from, and the result with its scores."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,16 @@ NETWORK = "network."
 
 @dataclass
 class TrainingState:
-    """Everything that changes while training; ``average`` is the moving average of the network's parameters."""
+    """Everything that changes while training; ``average`` is the moving average of the network's parameters,
+    ``best`` the one of the least ``best_value`` at a validation."""
 
     network: torch.nn.Module
     optimiser: torch.optim.Optimizer
     average: dict[str, torch.Tensor]
     step: int = 0
     elapsed: float = 0.0
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    best_value: float = math.inf
 
     def save(self, path: Path) -> None:
         """Replace ``path`` in one move, so that a crash leaves the old or the new checkpoint."""
@@ -37,6 +41,8 @@ class TrainingState:
             "average": self.average,
             "step": self.step,
             "elapsed": self.elapsed,
+            "best": self.best,
+            "best_value": self.best_value,
         }
         temporary = path.with_suffix(".tmp")
         with temporary.open("wb") as file:
@@ -55,6 +61,13 @@ class TrainingState:
         self.average.update(content["average"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.step, self.elapsed = content["step"], content["elapsed"]
+        self.best, self.best_value = content["best"], content["best_value"]
+
+    def keep_if_best(self, value: float) -> None:
+        """Remember the averaged weights if none before them had a lower ``value``."""
+        if value < self.best_value:
+            self.best_value = value
+            self.best = {name: weights.clone() for name, weights in self.average.items()}
 
 
 def load_network(lucie: Lucie, path: Path) -> None:

@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from dacycle.emulators.grid import Grid
 from dacycle.emulators.lucie import Lucie
+from dacycle.emulators.spectral import Harmonics
 
-__all__ = ["Losses", "Targets"]
+__all__ = ["Losses", "Scales", "Targets"]
 
 MID_LATITUDES = (30.0, 60.0)  # degrees; the published rows 7:15 and 32:40 of 48
+SAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -27,17 +30,43 @@ class Targets:
     water: torch.Tensor
 
 
-class Losses:
-    """Relative error on the sphere, precipitation, and the zonal spectrum of the mid-latitudes."""
+class Scales:
+    """The error of every spherical-harmonic degree and channel, relative to how much it changes until that step.
 
-    def __init__(self, grid: Grid, regulariser: float, device: str = "cpu") -> None:
+    The published loss sees the scales that hold most of the variance; a free run of months is decided by the others.
+    """
+
+    def __init__(self, grid: Grid, states: torch.Tensor, starts: npt.NDArray[np.int64], steps: int) -> None:
+        """``states`` (T, C, nlat, nlon) standardised, ``starts`` from which ``steps`` further ones follow."""
+        self.harmonics = Harmonics(grid, min(grid.shape[0], grid.shape[1] // 2)).to(states.device)
+        chosen = torch.from_numpy(starts[:: max(1, len(starts) // SAMPLES)])
+        power = [self.power(states[chosen + k] - states[chosen]) for k in range(1, steps + 1)]
+        self.change = torch.stack(power).clamp_min(1e-12)  # (steps, C, degrees)
+
+    def power(self, x: torch.Tensor) -> torch.Tensor:
+        """Variance per degree (C, degrees) of x (batch, C, nlat, nlon)."""
+        with torch.autocast(x.device.type, enabled=False):
+            squares = self.harmonics.analyse(x.float()).square().mean(0)
+            blank = squares.new_zeros(len(squares), self.harmonics.lmax)
+            return blank.index_add(1, self.harmonics.degree, squares)
+
+    def error(self, difference: torch.Tensor, step: int) -> torch.Tensor:
+        """Mean over channels and degrees of the relative error, after ``step`` + 1 steps; 1 for persistence."""
+        return (self.power(difference) / self.change[step]).mean()
+
+
+class Losses:
+    """Relative error on the sphere, precipitation, error of each degree, zonal spectrum of the mid-latitudes."""
+
+    def __init__(self, grid: Grid, regulariser: float, of_degrees: float = 0.0, device: str = "cpu") -> None:
         self.area = torch.from_numpy(grid.weights.copy()).float()[:, None].to(device)
         rows = (np.abs(grid.lat) >= MID_LATITUDES[0]) & (np.abs(grid.lat) <= MID_LATITUDES[1])
         self.rows = torch.from_numpy(np.flatnonzero(rows)).to(device)
-        self.regulariser = regulariser
+        self.regulariser, self.of_degrees = regulariser, of_degrees
 
-    def rollout(self, lucie: Lucie, targets: Targets, spectral: bool) -> torch.Tensor:
-        """Mean over steps k of |p_k - x_k|^2 / |x_k - x_0|^2, plus precipitation / outputs, plus the regulariser.
+    def rollout(self, lucie: Lucie, targets: Targets, spectral: bool, scales: Scales | None = None) -> torch.Tensor:
+        """Mean over steps k of |p_k - x_k|^2 / |x_k - x_0|^2, plus precipitation / outputs, plus the regulariser
+        and, with ``scales``, the errors per degree.
 
         Differences are in units of the six-hourly tendency's standard deviation and area-weighted; the first step is
         the published loss.
@@ -52,6 +81,8 @@ class Losses:
             relative = self._square((z - wanted) * scale) / self._square((wanted - targets.states[0]) * scale)
             rain = (water - targets.water[k]).square().mean()
             total = total + relative.mean() + rain / (z.shape[1] + 1)
+            if scales is not None:
+                total = total + self.of_degrees * scales.error(z - wanted, k)
             if spectral:
                 moved, should = (z - before) * scale, (wanted - targets.states[k]) * scale
                 pairs = torch.cat([moved, water[:, None]], 1), torch.cat([should, targets.water[k][:, None]], 1)

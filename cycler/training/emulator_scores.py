@@ -87,7 +87,7 @@ def _forecasts(
     z = lucie.standardise(torch.from_numpy(data.states[starts]).to(lucie.mean.device))
     results = []
     for step in range(steps):
-        z, _ = lucie.step(z, lucie.forcings([data.times[i] + step * timedelta(hours=STEP_HOURS) for i in starts]))
+        z, _ = lucie.advance(z, [data.times[i] + step * timedelta(hours=STEP_HOURS) for i in starts])
         results.append(lucie.physical(z).cpu().numpy())
     return results
 

@@ -1,20 +1,22 @@
 """Datasets as the training sees them: standardised, and drawn in a reproducible order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from dacycle.cycler.training.attractor import fit_attractor
 from dacycle.cycler.training.coarse import EmulatorData
-from dacycle.cycler.training.emulator_loss import Targets
+from dacycle.cycler.training.emulator_loss import Scales, Targets
 from dacycle.cycler.training.season import annual_cycle
 from dacycle.emulators.lucie import Lucie, LucieArguments, Statistics, log_precipitation
 
-__all__ = ["World", "draw", "statistics_of"]
+__all__ = ["NOISE", "World", "draw", "statistics_of"]
 
 STD_FLOOR = 1e-12
-ORDER, CHOICE = 1, 2  # separate the random streams
+ORDER, CHOICE, NOISE = 1, 2, 3  # separate the random streams
 
 
 class World:
@@ -29,17 +31,32 @@ class World:
         device: str = "cpu",
     ) -> None:
         self.statistics = statistics_of(data, network.insolation, year)
-        self.lucie = Lucie(data.channels, data.grid, network, self.statistics).to(device)
+        attractor = fit_attractor(data, self.statistics, year) if network.attractor else None
+        self.lucie = Lucie(data.channels, data.grid, network, self.statistics, attractor).to(device)
         self.z = self.lucie.standardise(torch.from_numpy(data.states).to(device))
         mean, std = self.statistics.precipitation
         self.water = ((log_precipitation(torch.from_numpy(data.precipitation)) - mean) / std).to(device)
         self.insolation = self.lucie.forcings(data.times)
         self.starts = data.starts(longest_rollout)
+        self.scales = Scales(data.grid, self.z, self.starts, longest_rollout)
 
     def targets(self, starts: npt.NDArray[np.int64], steps: int) -> Targets:
         """Rollouts of ``steps`` steps from ``starts``."""
         index = torch.from_numpy(starts[None] + np.arange(steps + 1)[:, None])
         return Targets(self.z[index], self.insolation[index[:-1]], self.water[index[1:]])
+
+    def disturb(self, targets: Targets, share: float, seed: list[int]) -> Targets:
+        """The same with noise on the start: isotropic, with the spectrum of ``share`` of a six-hourly change, and
+        independent between channels, as an emulator's own errors are; it must learn to lead back from them."""
+        rng, scales = np.random.default_rng(seed), self.scales
+        batch, channels = targets.states.shape[1:3]
+        white = torch.from_numpy(rng.normal(size=(batch, channels, scales.harmonics.lmax**2)).astype(np.float32))
+        degree = scales.harmonics.degree
+        modes = 2.0 * torch.arange(scales.harmonics.lmax) + 1
+        amplitude = (scales.change[0] / modes.to(scales.change)).sqrt()[:, degree]
+        size = torch.from_numpy(rng.uniform(0, 2 * share, (batch, 1, 1)).astype(np.float32))
+        noise = scales.harmonics.synthesise((size * white).to(amplitude) * amplitude)
+        return replace(targets, states=torch.cat([targets.states[:1] + noise, targets.states[1:]]))
 
 
 def statistics_of(data: EmulatorData, insolation: str = "daily", year: EmulatorData | None = None) -> Statistics:

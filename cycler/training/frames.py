@@ -10,9 +10,10 @@ from torch import Tensor
 from dacycle.channels import Channel
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.prior import season_features
-from dacycle.cycler.bundle import Climatology, season_basis
-from dacycle.cycler.training.climatology import NatureFile
+from dacycle.cycler.bundle import Climatology
+from dacycle.cycler.training.dataset import Dataset
 from dacycle.emulators.grid import Grid
+from dacycle.emulators.season import season_basis
 
 __all__ = ["Frames", "estimate_gaussian", "load_frames"]
 
@@ -29,7 +30,7 @@ class Frames:
 
 
 def load_frames(
-    run: NatureFile, channels: Sequence[Channel], climatology: Climatology, frames: slice = slice(None)
+    run: Dataset, channels: Sequence[Channel], climatology: Climatology, frames: slice = slice(None)
 ) -> Frames:
     """Frames of one run. Half precision keeps a year in memory; its step is below the packing's."""
     times = run.times[frames]

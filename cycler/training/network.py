@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.channels import DEFAULT_CHANNELS
-from dacycle.cycler.training.climatology import NatureFile, open_nature
+from dacycle.cycler.training.dataset import Dataset, open_dataset
 from dacycle.cycler.training.instruments import Readings, read_instruments
+from dacycle.cycler.training.nature import open_nature
 from dacycle.cycler.training.sites import Sites, place_sites
 from dacycle.obs.elevation import LAPSE_RATE, pressure_ratio
 from dacycle.obs.igra.stations import Station
@@ -49,18 +50,18 @@ class SimulatedNetwork:
     gross: frozenset[tuple[str, str]]
 
 
-def write_network(truth: Path, out: Path, sites: int, seed: int, times: Sequence[datetime]) -> None:
+def write_network(truth: Path | Dataset, out: Path, sites: int, seed: int, times: Sequence[datetime]) -> None:
     """Soundings of ``times`` below ``out`` in NCEI's layout: ``access/data-y2d`` and the station list.
 
-    ValueError when ``truth`` lacks one of the times, SourceError when it is no nature run.
+    ``truth``: a dataset, or where it is. ValueError when it lacks one of the times, SourceError when it is none.
     """
     network = simulate_network(truth, sites, seed, times)
     write_archive(out, network.soundings, network.stations, min(times).year)
 
 
-def simulate_network(truth: Path, sites: int, seed: int, times: Sequence[datetime]) -> SimulatedNetwork:
+def simulate_network(truth: Path | Dataset, sites: int, seed: int, times: Sequence[datetime]) -> SimulatedNetwork:
     """The soundings that ``sites`` sites make of ``truth`` at ``times``; the same for the same seed, time by time."""
-    run = open_nature(truth)
+    run = open_dataset(truth) if isinstance(truth, Path) else truth
     places = place_sites(run, sites, seed)
     parts = [_observe(run, places, time, seed) for time in times]
     soundings = _joined([part[0] for part in parts])
@@ -70,7 +71,7 @@ def simulate_network(truth: Path, sites: int, seed: int, times: Sequence[datetim
     return SimulatedNetwork(soundings, stations, frozenset().union(*(part[1] for part in parts)))
 
 
-def _observe(run: NatureFile, sites: Sites, time: datetime, seed: int) -> tuple[Soundings, set[tuple[str, str]]]:
+def _observe(run: Dataset, sites: Sites, time: datetime, seed: int) -> tuple[Soundings, set[tuple[str, str]]]:
     """The soundings of one time, and which of their values are gross errors."""
     rng = np.random.default_rng([seed, 2, int(time.timestamp()) // 3600])
     frame = _frame(run, time)
@@ -97,10 +98,10 @@ def _observe(run: NatureFile, sites: Sites, time: datetime, seed: int) -> tuple[
     return soundings.select(heard), gross
 
 
-def _frame(run: NatureFile, time: datetime) -> int:
+def _frame(run: Dataset, time: datetime) -> int:
     if time not in run.times:
         span = f"{run.times[0]:%Y-%m-%dT%H} to {run.times[-1]:%Y-%m-%dT%H}"
-        raise ValueError(f"{run.path} has no state at {time:%Y-%m-%dT%H}; it has {len(run.times)} from {span}")
+        raise ValueError(f"{run.name} has no state at {time:%Y-%m-%dT%H}; it has {len(run.times)} from {span}")
     return run.times.index(time)
 
 

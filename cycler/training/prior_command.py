@@ -22,9 +22,10 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--data", nargs="+", type=Path, required=True, help="nature runs on the analysis grid")
+    parser.add_argument("--data", nargs="+", required=True, help="nature runs, or zarr stores, on one grid")
+    parser.add_argument("--helpers", nargs="*", default=[], help="longer runs on coarser grids: their seasons help")
     parser.add_argument(
-        "--helpers", nargs="*", type=Path, default=[], help="longer runs on coarser grids: their seasons help"
+        "--grid", nargs=2, type=int, default=[128, 256], metavar=("NLAT", "NLON"), help="of zarr stores"
     )
     parser.add_argument("--validation-days", type=float, default=15.0, help="end of each run, kept from training")
     parser.add_argument("--out", type=Path, required=True, help="folder of the result; a checkpoint in it is resumed")
@@ -46,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     from safetensors.torch import save_file
 
     from dacycle.cycler.assimilation.prior import DiffusionPrior, static_features
-    from dacycle.cycler.training.climatology import fit_climatology, open_nature
+    from dacycle.cycler.training.climatology import fit_climatology
+    from dacycle.cycler.training.dataset import open_dataset, span
     from dacycle.cycler.training.frames import estimate_gaussian, join, load_frames
     from dacycle.cycler.training.prior import LEVELS, PriorSettings, evaluate, train_prior
 
@@ -54,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    runs, helpers = [open_nature(p) for p in args.data], [open_nature(p) for p in args.helpers]
+    shape = (args.grid[0], args.grid[1])
+    runs, helpers = ([open_dataset(where, shape) for where in given] for given in (args.data, args.helpers))
     if len({run.grid.shape for run in runs}) > 1:
         raise DacycleError("--data: all runs must be on one grid; coarser ones belong to --helpers")
     kept = [int(timedelta(days=args.validation_days) / (run.times[1] - run.times[0])) for run in runs]
@@ -100,8 +103,8 @@ def run(args: argparse.Namespace) -> int:
         "seconds": args.seconds,
         "batch": args.batch,
         "frames": len(training),
-        "data": [f"{run.path.name} {run.times[0]:%Y-%m-%d} to {run.times[-1]:%Y-%m-%d}" for run in runs],
-        "helpers": [f"{run.path.name} {run.times[0]:%Y-%m-%d} to {run.times[-1]:%Y-%m-%d}" for run in helpers],
+        "data": [f"{run.name} {span(run.times)}" for run in runs],
+        "helpers": [f"{run.name} {span(run.times)}" for run in helpers],
         "validation_mse_relative_to_gaussian": scores,
     }
     (args.out / "prior.json").write_text(json.dumps(told, indent=2) + "\n")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dacycle.cycler.training.climatology import NatureFile
+from dacycle.cycler.training.dataset import Dataset
 from dacycle.emulators.grid import bilinear
 from dacycle.obs.igra.stations import Station
 
@@ -64,7 +64,7 @@ class Sites:
         ]
 
 
-def place_sites(run: NatureFile, number: int, seed: int) -> Sites:
+def place_sites(run: Dataset, number: int, seed: int) -> Sites:
     """``number`` sites, the same for the same seed; ValueError when the globe has no room for so many."""
     rng = np.random.default_rng([seed, 0])
     many = CANDIDATES_PER_SITE * number

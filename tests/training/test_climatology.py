@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from dacycle.channels import DEFAULT_CHANNELS
-from dacycle.cycler.bundle import season_basis
-from dacycle.cycler.training.climatology import fit_climatology, open_nature
+from dacycle.cycler.training.climatology import fit_climatology
 from dacycle.cycler.training.frames import load_frames
+from dacycle.cycler.training.nature import open_nature
 from dacycle.emulators.grid import gaussian_grid
+from dacycle.emulators.season import season_basis
 from dacycle.errors import SourceError
 
 T850 = next(c for c in DEFAULT_CHANNELS if c.name == "t850")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from dacycle.channels import DEFAULT_CHANNELS
-from dacycle.cycler.training.coarse import Truncation, join, read_nature_run, split_tail
+from dacycle.cycler.training.coarse import EmulatorData, join, read_dataset, split_tail
+from dacycle.cycler.training.nature import open_nature
 from dacycle.emulators.grid import Grid, gaussian_grid
 from dacycle.errors import SourceError
 
@@ -39,16 +40,12 @@ def _write(path: Path, without: str = "", hours: list[int] = HOURS, lat: np.ndar
     return path
 
 
-def test_resolved_waves_pass_and_others_vanish() -> None:
-    truncate = Truncation((16, 32), (8, 16))
-    assert np.allclose(truncate(_wave(FINE)), _wave(COARSE), atol=1e-6)
-    assert (
-        np.abs(truncate(np.cos(np.deg2rad(FINE.lat))[:, None] ** 10 * np.cos(10 * np.deg2rad(FINE.lon)))).max() < 1e-6
-    )
+def read(path: Path) -> EmulatorData:
+    return read_dataset(open_nature(path), DEFAULT_CHANNELS, (8, 16))
 
 
 def test_reads_states_statics_and_segments(tmp_path: Path) -> None:
-    data = read_nature_run(_write(tmp_path / "run.nc"), DEFAULT_CHANNELS, (8, 16))
+    data = read(_write(tmp_path / "run.nc"))
     assert data.states.shape == (5, 17, 8, 16)
     assert np.allclose(data.states[3, 4], 0.04 + 1e-3 * _wave(COARSE, 3), atol=1e-6)
     assert np.allclose(data.precipitation[2], 0.17 + 1e-3 * _wave(COARSE, 2), atol=1e-6)
@@ -62,7 +59,7 @@ def test_reads_states_statics_and_segments(tmp_path: Path) -> None:
 
 
 def test_joined_runs_keep_their_gaps_and_the_tail_is_apart(tmp_path: Path) -> None:
-    one = read_nature_run(_write(tmp_path / "one.nc", hours=list(range(0, 72, 6))), DEFAULT_CHANNELS, (8, 16))
+    one = read(_write(tmp_path / "one.nc", hours=list(range(0, 72, 6))))
     both = join([one, one])
     assert both.segments == [(0, 12), (12, 24)]
     train, validation = split_tail(both, days=1, gap_days=0.5)
@@ -75,9 +72,9 @@ def test_joined_runs_keep_their_gaps_and_the_tail_is_apart(tmp_path: Path) -> No
 
 
 def test_unfit_files_are_told_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="expected a netCDF nature run"):
-        read_nature_run(tmp_path / "absent.nc", DEFAULT_CHANNELS, (8, 16))
-    with pytest.raises(SourceError, match=r"missing: \['z500'\]"):
-        read_nature_run(_write(tmp_path / "run.nc", without="z500"), DEFAULT_CHANNELS, (8, 16))
+    with pytest.raises(SourceError, match="expected a nature run written by"):
+        read(tmp_path / "absent.nc")
+    with pytest.raises(SourceError, match=r"run\.nc: the run lacks the variable z500"):
+        read(_write(tmp_path / "run.nc", without="z500"))
     with pytest.raises(SourceError, match="north to south"):
-        read_nature_run(_write(tmp_path / "south.nc", lat=FINE.lat[::-1]), DEFAULT_CHANNELS, (8, 16))
+        read(_write(tmp_path / "south.nc", lat=FINE.lat[::-1]))

@@ -13,8 +13,8 @@ from dacycle.cycler.bundle import NetworkCard, open_bundle
 from dacycle.cycler.experiments.osse import METHODS
 from dacycle.cycler.main import main
 from dacycle.cycler.training.calibrate import calibrate
-from dacycle.cycler.training.climatology import open_nature
 from dacycle.cycler.training.forecast_error import first_guess
+from dacycle.cycler.training.nature import open_nature
 from tests.nature import write_nature
 
 

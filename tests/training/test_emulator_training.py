@@ -172,7 +172,7 @@ def test_command_needs_data_and_a_folder() -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     args = parser.parse_args(["--data", "a.nc", "b.nc", "--out", "folder", "--seconds", "30"])
-    assert args.data == [Path("a.nc"), Path("b.nc")]
+    assert args.data == ["a.nc", "b.nc"]
     assert args.seconds == 30.0
 
 
@@ -202,7 +202,8 @@ def test_command_trains_and_prints_the_table(tmp_path: Path, capsys: pytest.Capt
         "--out",
         str(tmp_path / "out"),
     ]
-    small = ["--grid", "8", "16", "--steps", "3", "--embed", "4", "--layers", "1", "--validation-days", "3"]
+    small = ["--attractor", "--of-degrees", "0.3", "--noise", "0.2", "--select-days", "2", "--validations", "2"]
+    small += ["--grid", "8", "16", "--steps", "3", "--embed", "4", "--layers", "1", "--validation-days", "3"]
     assert run(parser.parse_args([*arguments, *small, "--own-share", "0.5", "--season-from-extra"])) == 0
     printed = capsys.readouterr().out
     assert "climatology" in printed

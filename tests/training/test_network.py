@@ -9,7 +9,7 @@ import pytest
 
 import dacycle.cycler.training.sites as sites_module
 from dacycle.channels import DEFAULT_CHANNELS, channel
-from dacycle.cycler.training.climatology import NatureFile, open_nature
+from dacycle.cycler.training.nature import NatureFile, open_nature
 from dacycle.cycler.training.network import simulate_network, write_network, write_truth
 from dacycle.cycler.training.sites import PREFIX, place_sites
 from dacycle.emulators.grid import bilinear, gaussian_grid

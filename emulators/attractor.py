@@ -1,0 +1,92 @@
+"""The set of states that the climate visits, as far as second moments know it, and how a forecast is kept on it.
+
+A network trained on a limited set of states knows no restoring force where no state of that set has been: a free run
+finds such directions (small scales near the poles, temperatures that no geopotential supports) and grows along them for
+months. So, per degree of the spherical harmonics, the anomaly from the climate of the date is split into the
+eigenvectors of the climatological covariance of all channels; a step may not carry the variance of one of them beyond
+what the climate shows. Forecasts from real states hardly change; a free run is bounded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dacycle.emulators.grid import Grid
+from dacycle.emulators.season import season_basis
+from dacycle.emulators.spectral import Harmonics
+
+__all__ = ["Attractor", "AttractorStatistics"]
+
+WIDTH = 4.0
+"""Standard deviations by which the variance of a Gaussian's 2 l + 1 coefficients may exceed its mean."""
+
+RETURN = 0.97
+"""What a step keeps at most of a variance that is beyond its bound: half of the excess is gone after six days."""
+
+
+@dataclass(frozen=True)
+class AttractorStatistics:
+    """Of standardised states. ``climate`` (5, C, nlat, nlon): mean and two annual harmonics; the anomalies' covariance
+    per degree as eigenvectors (degrees, C, C), in columns, and ``variances`` (degrees, C) of scaled coefficients."""
+
+    climate: Tensor
+    vectors: Tensor
+    variances: Tensor
+
+    @classmethod
+    def blank(cls, channels: int, nlat: int, nlon: int) -> "AttractorStatistics":
+        """Placeholders of the stored shapes, to be filled from a file."""
+        degrees = min(nlat, nlon // 2)
+        vectors = torch.eye(channels).repeat(degrees, 1, 1)
+        return cls(torch.zeros(5, channels, nlat, nlon), vectors, torch.ones(degrees, channels))
+
+
+class Attractor(nn.Module):
+    """Truncates to the degrees that the grid resolves, and bounds what they hold."""
+
+    climate: Tensor
+    vectors: Tensor
+    variances: Tensor
+    modes: Tensor
+
+    def __init__(self, grid: Grid, statistics: AttractorStatistics) -> None:
+        super().__init__()
+        self.harmonics = Harmonics(grid, len(statistics.variances))
+        for name, value in vars(statistics).items():
+            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32))
+        self.register_buffer("modes", 2.0 * torch.arange(len(statistics.variances)) + 1, persistent=False)
+
+    def truncate(self, z: Tensor) -> Tensor:
+        """Standardised (batch, C, nlat, nlon) without what no state of the triangular truncation holds."""
+        with torch.autocast(z.device.type, enabled=False):
+            return self.harmonics.synthesise(self.harmonics.analyse(z.float()))
+
+    def forward(self, z: Tensor, times: Sequence[datetime], before: Tensor, times_before: Sequence[datetime]) -> Tensor:
+        """Standardised states (batch, C, nlat, nlon) at ``times``, one each or one for all, bounded.
+
+        Where the states ``before`` the step were already beyond the bounds, as real states of a climate that differs
+        from the one of the training may be, what they held, less a little, is allowed.
+        """
+        b, power = self.power(z, times)
+        bound = (1 + WIDTH * (2 / self.modes).sqrt()).maximum(RETURN * self.power(before, times_before)[1])
+        kept = (bound / power.clamp_min(1e-30)).clamp_max(1).sqrt()
+        degree = self.harmonics.degree
+        a = torch.einsum("kcd,ndk->nck", self.vectors[degree], b * kept[..., degree])
+        return self._climate_of(times) + self.harmonics.synthesise(a)
+
+    def power(self, z: Tensor, times: Sequence[datetime]) -> tuple[Tensor, Tensor]:
+        """Anomalies in terms of the eigenvectors (batch, C, L*L), and per degree their variance relative to the
+        climate's (batch, C, degrees)."""
+        degree = self.harmonics.degree
+        a = self.harmonics.analyse(z - self._climate_of(times))
+        b = torch.einsum("kcd,nck->ndk", self.vectors[degree], a)
+        total = b.new_zeros(*b.shape[:2], len(self.modes)).index_add_(2, degree, b.square())
+        return b, total / (self.modes * self.variances.T)
+
+    def _climate_of(self, times: Sequence[datetime]) -> Tensor:
+        basis = torch.from_numpy(np.stack([season_basis(time) for time in times]))
+        return torch.einsum("nb,bcij->ncij", basis.to(self.climate.device), self.climate)
