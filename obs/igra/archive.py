@@ -103,7 +103,10 @@ class FolderSource:
         window = minute(time - half), minute(time + half)
         with self._lock:
             stations = self._stations()
-            spans = [self._span(entry, window) for entry in self._candidates(time, stations.stations)]
+            entries = self._entries()
+            present = {entry.name for entry in entries}
+            self._spans = {name: span for name, span in self._spans.items() if name in present}
+            spans = [self._span(entry, window) for entry in _candidates(entries, time, stations.stations)]
         found = assemble(spans, window)
         listed = (stations.source,) if stations.source else ()
         located = _located(found, stations.stations)
@@ -121,18 +124,6 @@ class FolderSource:
                     if file is not None and item.is_file():
                         entries.append(_Entry(Path(item.path), f"{folder}/{item.name}", file, _stamp(item.stat())))
         return sorted(entries, key=lambda entry: -(entry.file.begins or 0))
-
-    def _candidates(self, time: datetime, stations: dict[str, Station]) -> Iterator[_Entry]:
-        """The files that may have soundings of ``time``, by their names and the station list."""
-        for entry in self._entries():
-            station = stations.get(entry.file.station)
-            if entry.file.begins is not None:
-                possible = entry.file.begins <= time.year + 1  # a window around New Year reaches into the next
-            else:
-                # A year of grace on both sides: the list may be older than the file.
-                possible = station is None or station.first_year - 1 <= time.year <= station.last_year + 1
-            if possible:
-                yield entry
 
     def _span(self, entry: _Entry, window: Window | None) -> Span | Problem:
         """The file's span around ``window`` (None: its newest sounding), from memory where it is there."""
@@ -162,6 +153,19 @@ class FolderSource:
         source = InputFile(STATION_LIST, len(content), hashlib.sha256(content).hexdigest())
         self._list = stamp, _StationList(stations, problems, source)
         return self._list[1]
+
+
+def _candidates(entries: Iterable[_Entry], time: datetime, stations: dict[str, Station]) -> Iterator[_Entry]:
+    """The files that may have soundings of ``time``, by their names and the station list."""
+    for entry in entries:
+        station = stations.get(entry.file.station)
+        if entry.file.begins is not None:
+            possible = entry.file.begins <= time.year + 1  # a window around New Year reaches into the next
+        else:
+            # A year of grace on both sides: the list may be older than the file.
+            possible = station is None or station.first_year - 1 <= time.year <= station.last_year + 1
+        if possible:
+            yield entry
 
 
 def _stamp(status: os.stat_result) -> Stamp:

@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 
 import httpx
 
@@ -33,14 +34,19 @@ FILE = Limits(size=MAX_ZIP_BYTES, seconds=300.0)
 CONNECTIONS = 4
 GIVE_UP_AFTER = 10
 """Server faults in a row: a server that is down is not asked for eight hundred more files."""
+REFRESH_SECONDS = 1800.0
+"""A refresh begins no further file after this, so that a slow server cannot hold up a cycle for hours; the next
+refresh goes on where this one stopped."""
 
 
 class HttpSource:
-    """A ``SoundingSource`` over HTTP. ``page`` and ``file`` bound single requests."""
+    """A ``SoundingSource`` over HTTP. ``page`` and ``file`` bound single requests, ``seconds`` a refresh."""
 
-    def __init__(self, location: str, mirror: Path, page: Limits = PAGE, file: Limits = FILE) -> None:
+    def __init__(
+        self, location: str, mirror: Path, page: Limits = PAGE, file: Limits = FILE, seconds: float = REFRESH_SECONDS
+    ) -> None:
         self.location = location.rstrip("/")
-        self._page, self._file = page, file
+        self._page, self._file, self._seconds = page, file, seconds
         self._mirror = Mirror(mirror)
         self._folder: FolderSource | None = None
         self._years: set[int | None] = set()
@@ -107,12 +113,17 @@ class HttpSource:
     def _download(self, client: httpx.Client, wanted: list[tuple[str, Listed]]) -> list[Problem]:
         """Bring each wanted file up to date, a few at a time."""
         down = 0
+        deadline = monotonic() + self._seconds
 
         def one(name: str, item: Listed) -> Problem | None:
             nonlocal down
             note = self._mirror.note(name)
             if note is not None and item.version and note.listed == item.version:
                 return None
+            if monotonic() > deadline:
+                return Problem(
+                    name, None, None, f"not asked for: {self._seconds:.0f} s are over; the next time goes on"
+                )
             if down >= GIVE_UP_AFTER:
                 return Problem(name, None, None, "not asked for: the server has failed too often")
             try:

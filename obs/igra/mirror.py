@@ -49,10 +49,11 @@ class Mirror:
         return note if note is not None and note.size == size else None
 
     def keep(self, name: str, content: bytes, listed: str, validators: Validators) -> None:
-        """Put ``content`` in the place of ``name``: old or new, never between."""
+        """Put ``content`` in the place of ``name``: old or new, never between; the same content changes nothing."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, content)
+        if not _same(path, content):
+            _replace(path, content)
         self._notes[name] = Note(listed, validators.etag, validators.last_modified, len(content))
 
     def confirm(self, name: str, listed: str) -> None:
@@ -86,6 +87,13 @@ class Mirror:
             return {name: Note(**note) for name, note in json.loads((self.root / NOTES).read_bytes()).items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
+
+
+def _same(path: Path, content: bytes) -> bool:
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False
 
 
 def _replace(path: Path, content: bytes) -> None:
