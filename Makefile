@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test check fuzz format clean
+.PHONY: demo test check fuzz format install-systemd clean
 
 demo: $(STAMP)
 	$(BIN)/dacycle demo --workdir demo-work
@@ -26,6 +26,30 @@ fuzz: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The daemon as a service of this machine (docs/systemd.md). DESTDIR: into a tree, for a package. EXTRA_INDEX: where pip
+# finds another build of torch. What is configured already stays as it is.
+PREFIX ?= /opt/dacycle
+UNITS = $(DESTDIR)/usr/lib/systemd/system
+install-systemd: $(PREFIX)/bin/dacycle
+	install -D -m 644 deploy/systemd/dacycle.service $(UNITS)/dacycle.service
+	install -D -m 644 deploy/systemd/gpu.conf $(DESTDIR)/usr/share/doc/dacycle/gpu.conf
+	install -D -m 644 deploy/systemd/workers.conf $(DESTDIR)/usr/share/doc/dacycle/workers.conf
+	install -D -m 644 docs/systemd.md $(DESTDIR)/usr/share/doc/dacycle/systemd.md
+	install -D -m 644 deploy/systemd/sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/dacycle.conf
+	install -D -m 644 deploy/systemd/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/dacycle.conf
+	install -d $(DESTDIR)/etc/dacycle
+	test -e $(DESTDIR)/etc/dacycle/dacycle.env \
+		|| install -m 640 deploy/systemd/dacycle.env $(DESTDIR)/etc/dacycle/dacycle.env
+	test -e $(DESTDIR)/etc/dacycle/dacycle.toml \
+		|| $(PREFIX)/bin/dacycle config default > $(DESTDIR)/etc/dacycle/dacycle.toml
+	test -n "$(DESTDIR)" \
+		|| { systemd-sysusers dacycle.conf && systemd-tmpfiles --create dacycle.conf && systemctl daemon-reload; }
+
+$(PREFIX)/bin/dacycle:
+	$(PYTHON) -m venv $(PREFIX)
+	$(PREFIX)/bin/python -m pip install --constraint constraints.txt $(addprefix --extra-index-url ,$(EXTRA_INDEX)) \
+		'.[distributed]'
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
