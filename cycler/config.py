@@ -226,6 +226,7 @@ class Products(Section):
     probabilities: tuple[Probability, ...] = Field(
         default=(), description='of thresholds, as {channel = "ws10", above = 17.2}'
     )
+    quicklooks: bool = Field(default=True, description="maps of mean, spread and increment beside the products")
     retention_days: float = Field(default=0, ge=0, description="older products go; 0 keeps everything")
 
 

@@ -7,7 +7,7 @@ from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.models import threads
 from dacycle.cycler.cycle.states import Stage, State
-from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, INITIAL, Task
+from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, FORECAST, INITIAL, Task
 from dacycle.cycler.products.catalogue import lying
 from dacycle.cycler.products.derived import derive, ingredients
 from dacycle.cycler.products.ensemble import Ensemble
@@ -16,6 +16,7 @@ from dacycle.cycler.products.observations import ObservationTable
 from dacycle.cycler.products.provenance import Provenance
 from dacycle.cycler.products.publish import ProductRequest
 from dacycle.cycler.products.publish import publish as publish_products
+from dacycle.cycler.products.quicklook import Quicklook
 from dacycle.cycler.products.thresholds import Threshold
 from dacycle.errors import ConfigError
 
@@ -49,6 +50,7 @@ def publish(task: Task) -> None:
         formats=config.products.formats,
         members=config.products.members,
         runtime=_runtime(task),
+        quicklook=_quicklook(task) if config.products.quicklooks else None,
     )
     folder = product_folder(config.paths.state, record.time, stream)
     manifest = publish_products(folder, request, keep_superseded=not task.early)
@@ -100,6 +102,15 @@ def _provenance(task: Task) -> Provenance:
         background=task.record.background,
         inputs=inputs,
     )
+
+
+def _quicklook(task: Task) -> Quicklook:
+    from dacycle.cycler.assimilation.fields import lift
+
+    background = None
+    if task.start is not None and not task.free:
+        background = lift(task.bundle, task.work.array(FORECAST).mean(0), task.record.time)
+    return Quicklook(task.bundle.orography, background)
 
 
 def _table(task: Task) -> ObservationTable | None:

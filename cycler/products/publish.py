@@ -25,6 +25,7 @@ from dacycle.cycler.products.manifest import Manifest, read_manifest, verify, wr
 from dacycle.cycler.products.netcdf import write_netcdf
 from dacycle.cycler.products.observations import ObservationTable, write_observations
 from dacycle.cycler.products.provenance import Provenance, stamp
+from dacycle.cycler.products.quicklook import Quicklook, write_quicklook
 from dacycle.errors import ProductError
 
 __all__ = ["FORMATS", "ProductRequest", "publish", "recover"]
@@ -39,7 +40,7 @@ class ProductRequest:
 
     ``analysis`` is None where nothing was assimilated; ``forecasts`` ascend in valid time; ``observations`` is None
     where none arrived; ``members`` says whether single members are published besides mean and spread. ``runtime``
-    (clock times, seconds per stage) goes into the manifest alone.
+    (clock times, seconds per stage) goes into the manifest alone; ``quicklook`` asks for pictures.
     """
 
     time: datetime
@@ -51,6 +52,7 @@ class ProductRequest:
     formats: tuple[str, ...] = FORMATS
     members: bool = True
     runtime: Mapping[str, Any] = field(default_factory=dict)
+    quicklook: Quicklook | None = None
 
     def __post_init__(self) -> None:
         if unknown := set(self.formats) - set(FORMATS):
@@ -70,7 +72,7 @@ def publish(folder: Path, request: ProductRequest, keep_superseded: bool = True)
     staging = recover(folder, keep_superseded)
     try:
         staging.mkdir(parents=True)
-        artefacts, clipped = _write(staging, request)
+        artefacts, clipped, undrawn = _write(staging, request)
         current = read_manifest(folder)
         manifest = Manifest.of(
             request.provenance,
@@ -79,7 +81,7 @@ def publish(folder: Path, request: ProductRequest, keep_superseded: bool = True)
             stream=request.stream,
             revision=current.revision + 1 if current else 1,
             clipped=clipped,
-            runtime=request.runtime,
+            runtime={**request.runtime, **({"quicklook": undrawn} if undrawn else {})},
         )
         if current is not None and current.same_products(manifest) and not verify(folder):
             shutil.rmtree(staging)
@@ -114,8 +116,8 @@ def recover(folder: Path, keep_superseded: bool = True) -> Path:
     return staging
 
 
-def _write(staging: Path, request: ProductRequest) -> tuple[list[Artefact], dict[str, dict[str, int]]]:
-    """The product files, and how many values of each channel had to be raised to a physical limit."""
+def _write(staging: Path, request: ProductRequest) -> tuple[list[Artefact], dict[str, dict[str, int]], str]:
+    """The product files, how many values of each channel lie at a physical limit, and why there are no pictures."""
     clipped: dict[str, dict[str, int]] = {}
     grib: list[tuple[Path, list[Ensemble], Kind]] = []
     netcdf: list[tuple[Path, list[Ensemble], tuple[Kind, ...]]] = []
@@ -135,11 +137,28 @@ def _write(staging: Path, request: ProductRequest) -> tuple[list[Artefact], dict
     with ThreadPoolExecutor(1, "grib") as pool:
         test = provenance.world == "simulated"
         packed = [pool.submit(carried(write_grib), *job, test) for job in grib]
+        drawn = pool.submit(carried(_draw), staging, request)
         artefacts = [write_netcdf(*job, provenance) for job in netcdf]
         if request.observations is not None:
             artefacts.append(write_observations(staging / "observations.nc", request.observations, provenance))
         artefacts += [future.result() for future in packed]
-    return sorted(artefacts, key=lambda artefact: artefact.path), clipped
+        pictures, undrawn = drawn.result()
+    return sorted([*artefacts, *pictures], key=lambda artefact: artefact.path), clipped, undrawn
+
+
+def _draw(staging: Path, request: ProductRequest) -> tuple[list[Artefact], str]:
+    """Quick-looks of the last valid time, or why there are none: no cycle fails for want of a picture."""
+    ensemble = request.analysis or (request.forecasts[-1] if request.forecasts else None)
+    if request.quicklook is None or ensemble is None:
+        return [], ""
+    try:
+        return write_quicklook(staging, ensemble, request.observations, request.quicklook, request.provenance), ""
+    except ProductError:
+        raise  # a full disk concerns the other files as well
+    except Exception as error:
+        for path in staging.glob("quicklook*"):
+            path.unlink()
+        return [], f"not drawn: {type(error).__name__}: {error}"
 
 
 def _carry(folder: Path, staging: Path) -> None:

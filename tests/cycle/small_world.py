@@ -81,7 +81,7 @@ def config(root: Path, archive: Path, bundle_path: Path, /, **changes: dict[str,
         "cycle": {"first": START},
         "ensemble": {"members": 4, "chunk": 2, "threads": 1},
         "assimilation": {"steps": 2},
-        "products": {"formats": ["netcdf"]},
+        "products": {"formats": ["netcdf"], "quicklooks": False},
         "service": {"port": 0, "heartbeat_seconds": 0.2},
     }
     for section, keys in changes.items():
