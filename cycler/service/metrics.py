@@ -53,9 +53,11 @@ class _LedgerCollector(Collector):
             return
         with history:
             yield from self._cycles(history)
+            last = history.newest_published(Stream.DELAYED)
+            if last is not None:
+                yield _soundings(last)
             newest = history.newest_published(Stream.DELAYED, State.PUBLISHED)
             if newest is not None:
-                yield _soundings(newest)
                 yield _observations(history, newest)
                 yield from _statistics(history, newest)
                 yield from _limits(history, newest)
