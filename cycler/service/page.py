@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 
-from dacycle.channels import channel
+from dacycle.channels import Channel, channel
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.records import format_time
 from dacycle.cycler.cycle.report import finite
@@ -47,12 +47,13 @@ def _templates() -> Environment:
 
 def page(site: Site) -> str:
     """The whole page, or why there is none yet."""
-    told = {"config": site.config, "world": _world(site)}
+    told: dict[str, Any] = {"config": site.config, "world": _world(site)}
     try:
         with History.read(site.config.paths.state) as history:
             parts = {name: _part(site, history, name) for name in PARTS}
             newest = history.newest_published(Stream.DELAYED)
             told |= {"parts": parts, "channels": [channel(name) for name in channels(history)], "newest": newest}
+            told["drawn"] = _drawn(site)
     except StateError as error:
         return _templates().get_template("nothing.html").render(told, error=str(error), said=site.health.said())
     return _templates().get_template("page.html").render(told)
@@ -135,6 +136,13 @@ def covariances(history: History) -> list[Any]:
 
 def _events(site: Site, history: History) -> dict[str, Any]:
     return {"events": [(event, *advice(event.text)) for event in history.events(EVENTS)]}
+
+
+def _drawn(site: Site) -> list[Channel]:
+    try:
+        return [channel(name) for name in card(site.config).channels]
+    except (OSError, ValueError):
+        return []
 
 
 def _world(site: Site) -> dict[str, str]:

@@ -159,9 +159,13 @@ def _name(record: CycleRecord) -> str:
 def hours(span: timedelta) -> str:
     """A length of time as one says it."""
     number = max(span.total_seconds(), 0.0) / 3600
-    if number < 1:
-        return f"{number * 60:.0f} minutes"
-    return f"{number:.0f} hours" if number < 72 else f"{number / 24:.0f} days"
+    if number < 0.995:
+        return _counted(round(number * 60), "minute")
+    return _counted(round(number), "hour") if number < 72 else _counted(round(number / 24), "day")
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
 def status_json(s: Situation) -> dict[str, Any]:

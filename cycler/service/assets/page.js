@@ -113,7 +113,7 @@
     dacycle.map.start(dacycle.station);
     newest = document.querySelector(".verdict")?.dataset.newest || "";
     await Promise.allSettled([dacycle.map.land(main.dataset.land), ...(newest.length > 1 ? [fresh()] : [])]);
-    main.dataset.ready = "yes";
+    main.dataset.ready = String(Math.round(performance.now()));
     const tick = async () => {
       if (!document.hidden) await refresh();
       setTimeout(tick, failures > 3 ? SLOW : EVERY);
