@@ -39,7 +39,7 @@ def against_siphon(path: Path, found: Soundings) -> dict[str, object]:
 
     reader = IGRAUpperAir()
     reader.suffix, reader.site_id = "-data.txt", path.name[:11]
-    reader.begin_date, reader.end_date = datetime(1, 1, 1), datetime(9999, 1, 1)
+    reader.begin_date, reader.end_date = datetime(1, 1, 1), datetime(9999, 1, 1)  # noqa: DTZ001
     reader.get_path = lambda _: types.SimpleNamespace(content=path.read_bytes())
     start = time.process_time()
     body, header = reader._get_data()
