@@ -95,7 +95,7 @@ def _stream(request: Request) -> Stream:
 def _channel(request: Request) -> str:
     text = request.path_params["channel"]
     try:
-        if len(text) > 8 or not text.isascii() or channel(text).name != text:
+        if len(text) > 5 or not text.isascii() or channel(text).name != text:
             raise ValueError
         if (level := channel(text).level_hpa) is not None and text[1:] != str(level):
             raise ValueError

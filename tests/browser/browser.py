@@ -85,7 +85,9 @@ class Browser:
     def complaints(self) -> list[str]:
         """What the console holds since the last call: errors, refused styles, failed requests."""
         told = [entry for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-        return [entry["message"] for entry in told if "willReadFrequently" not in entry["message"]]  # the test's reading
+        return [
+            entry["message"] for entry in told if "willReadFrequently" not in entry["message"]
+        ]  # the test's reading
 
     def violations(self) -> list[str]:
         """What axe-core finds serious or critical."""

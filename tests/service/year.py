@@ -36,7 +36,7 @@ def write_year(state: Path, days: int = 365, stations: int = 600) -> None:
     ]
     for k in range(2 * days):
         cycle, at = k + 1, format_time(newest - (2 * days - 1 - k) * timedelta(hours=12))
-        free = k % 97 == 50
+        free = k % 97 == 40
         state_name = "published_free_forecast" if free else "published"
         db.execute(
             "INSERT INTO cycles (id, time, stream, version, state, background, soundings_received, soundings_used,"

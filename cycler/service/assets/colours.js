@@ -40,7 +40,7 @@
     if (variable === "q") return { factor: 1000, name: "g/kg" };
     return { factor: 1, name: units.replace(" s-1", "/s") };
   };
-  dacycle.short = (x) => (x === null || x === undefined || !isFinite(x) ? "–" : Math.abs(x) >= 100 ? x.toFixed(0) : Math.abs(x) >= 10 ? x.toFixed(1) : x.toPrecision(3).replace(/\.?0+$/, "") || "0");
+  dacycle.short = (x) => (x === null || x === undefined || !isFinite(x) ? "–" : Math.abs(x) < 1e-9 ? "0" : Math.abs(x) >= 100 ? x.toFixed(0) : Math.abs(x) >= 10 ? x.toFixed(1) : x.toPrecision(3).replace(/\.?0+$/, "") || "0");
   // The stations' classes, as WMO's monitoring colours them: [fill in light, fill in dark, words].
   dacycle.classes = {
     complete: ["#1a9641", "#4cd07d", "complete"],

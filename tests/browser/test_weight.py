@@ -1,0 +1,71 @@
+"""How much the first view weighs and how long it takes, with a year of history and maps of full size."""
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import httpx
+import numpy as np
+import pytest
+
+from dacycle.channels import DEFAULT_CHANNELS
+from dacycle.cycler.config import Config
+from dacycle.cycler.products.ensemble import Ensemble
+from dacycle.cycler.products.folders import product_folder
+from dacycle.cycler.products.publish import ProductRequest, publish
+from dacycle.emulators.grid import gaussian_grid
+from tests.browser.browser import browser
+from tests.products.samples import PROVENANCE
+from tests.service.site import Fine, site
+from tests.service.year import NOW, write_year
+
+MOST_BYTES = 300_000
+
+
+@pytest.fixture(scope="module")
+def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A year of cycles; the newest has an analysis of rough fields, which compress worse than weather."""
+    state = tmp_path_factory.mktemp("year") / "state"
+    write_year(state)
+    newest = NOW - timedelta(hours=6)
+    grid = gaussian_grid(128, 256)
+    rng = np.random.default_rng(0)
+    states = rng.normal(0, 1, (2, len(DEFAULT_CHANNELS), *grid.shape)).astype(np.float32).cumsum(-1) + 250
+    ensemble = Ensemble(np.abs(states), DEFAULT_CHANNELS, grid, newest)
+    request = ProductRequest(newest, "delayed", PROVENANCE, analysis=ensemble, formats=("netcdf",))
+    publish(product_folder(state, newest), request)
+    config = Config.model_validate({"paths": {"state": state}, "service": {"port": 0}})
+    with site(config, Fine(NOW)) as address:
+        yield address
+
+
+def test_first_view_is_light_and_quick(year: str) -> None:
+    with browser() as page:
+        page.open(year)
+        assert page.data("field").startswith("mean t850")
+        assert page.data("stations") == "600"
+        sizes = page.script(
+            "return [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
+            ".map(e => [e.name, e.transferSize])"
+        )
+        total = sum(size for _, size in sizes)
+        assert 50_000 < total <= MOST_BYTES, sizes
+        took = []
+        for _ in range(3):  # the best of a few: other tests may run beside this one
+            page.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
+            page.open(year)
+            took.append(int(page.data("ready")))
+        print(f"first view: {total} bytes, everything drawn after {took} ms")
+        assert min(took) <= 1000
+
+
+def test_metrics_take_no_time(year: str) -> None:
+    with httpx.Client(base_url=year) as client:
+        took = []
+        for _ in range(5):
+            time.sleep(1.05)  # so that each is worked out anew
+            began = time.perf_counter()
+            assert client.get("/metrics").status_code == 200
+            took.append(time.perf_counter() - began)
+    print(f"metrics: {[round(1000 * t, 1) for t in took]} ms")
+    assert min(took) <= 0.05
