@@ -35,7 +35,7 @@ class Usual:
 def usual(history: History, before: datetime) -> dict[str, Usual]:
     """Soft limits by channel, from the delayed cycles of the 20 days before that time; never above the hard ones."""
     rows = history.query(
-        "SELECT d.channel, d.bias, d.rms FROM departures d JOIN cycles c ON c.id = d.cycle WHERE d.kind = 'omb'"
+        "SELECT d.channel, d.bias, d.rms FROM cycles c CROSS JOIN departures d ON d.cycle = c.id WHERE d.kind = 'omb'"
         " AND c.stream = 'delayed' AND c.state != 'superseded' AND c.time >= ? AND c.time < ?"
         " AND d.bias IS NOT NULL AND d.rms IS NOT NULL",
         format_time(before - timedelta(days=DAYS)),

@@ -22,6 +22,9 @@ from dacycle.errors import StateError
 __all__ = ["registry"]
 
 LABELS = ["variable", "level"]
+NEWEST_STATES = (
+    "SELECT state FROM cycles WHERE stream = 'delayed' AND state != 'superseded' ORDER BY time DESC LIMIT 100"
+)
 
 
 def registry(config: Config, clock: Callable[[], datetime]) -> CollectorRegistry:
@@ -86,7 +89,7 @@ class _LedgerCollector(Collector):
         for state in sorted(ENDS):
             total.add_metric([state], outcomes.get((Stream.DELAYED, state), 0))
         yield total
-        row = streak(history.cycles(Stream.DELAYED, newest=100))
+        row = streak(state["state"] for state in history.query(NEWEST_STATES))
         text = "Newest delayed cycles that had no soundings, in a row."
         yield GaugeMetricFamily("dacycle_free_forecast_streak", text, value=row)
         late = lag(history, self.config, now).total_seconds()

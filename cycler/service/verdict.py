@@ -1,6 +1,7 @@
 """One sentence that says whether the cycle is healthy, one that says why, one that says what to do."""
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -72,13 +73,13 @@ def situation(history: History, config: Config, word: Word) -> Situation:
     )
 
 
-def streak(records: list[CycleRecord]) -> int:
-    """How many of the newest published cycles, in a row, had no soundings."""
+def streak(states: Iterable[str]) -> int:
+    """How many of the newest published cycles, in a row, had no soundings; ``states`` from the newest back."""
     count = 0
-    for record in reversed(records):
-        if record.state == State.PUBLISHED:
+    for state in states:
+        if state == State.PUBLISHED:
             break
-        count += record.state == State.PUBLISHED_FREE_FORECAST
+        count += state == State.PUBLISHED_FREE_FORECAST
     return count
 
 
@@ -120,7 +121,7 @@ def _stuck(s: Situation) -> Verdict | None:
 
 
 def _degraded(s: Situation) -> Verdict | None:
-    if (row := streak(s.records)) >= 2:
+    if (row := streak(r.state for r in reversed(s.records))) >= 2:
         why = f"The newest {row} cycles are forecasts: no soundings had a say, and errors grow."
         advice = "Find out why soundings are missing: dacycle doctor. Rerun the cycles once they have arrived."
         return Verdict("watch", "The cycle runs without soundings", why, advice, "freeforecaststreak")
@@ -179,7 +180,7 @@ def status_json(s: Situation) -> dict[str, Any]:
         "next_due": format_time(s.due) if s.due else None,
         "late_seconds": s.late.total_seconds(),
         "complete": s.complete,
-        "free_forecast_streak": streak(s.records),
+        "free_forecast_streak": streak(r.state for r in reversed(s.records)),
         "source_newest": format_time(s.source_newest) if s.source_newest else None,
         "source_seen": format_time(s.source_seen) if s.source_seen else None,
         "disk_free_bytes": s.free,
