@@ -1,8 +1,8 @@
-"""A linear system with a stationary Gaussian prior, cycled through the assimilation and through the exact Kalman filter.
+"""A linear system with a stationary Gaussian prior, cycled through the assimilation and the exact Kalman filter.
 
     x' = M x + q,  q ~ N(0, Q),  C = M C M' + Q;   y = x_seen + e
 
-The members' forecasts have model noise, as a perfect ensemble's; how an analysis is conditioned on them is the question:
+The members' forecasts have model noise, as a perfect ensemble's. How an analysis is conditioned on them:
 
     mean      all members observe the ensemble's mean, with p(f | x) of a calibrated forecast (the product's way)
     own       each member observes its own forecast with the same statistics (counts the spread twice)
