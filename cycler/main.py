@@ -33,6 +33,11 @@ ELSEWHERE = {
 TRAINING = {
     "prior": ("dacycle.cycler.training.prior_command", "train the diffusion prior"),
     "emulator": ("dacycle.cycler.training.emulator_command", "train the emulator"),
+    "evaluate-emulator": (
+        "dacycle.cycler.training.evaluate_emulator",
+        "score the emulator: forecasts and a free run",
+    ),
+    "evaluate-prior": ("dacycle.cycler.training.evaluate_prior", "score the prior: error, samples, super-resolution"),
 }
 """Commands whose modules bring ``add_arguments(parser)`` and ``run(args) -> int | None``."""
 

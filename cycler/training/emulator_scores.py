@@ -1,7 +1,8 @@
 """How good an emulator is on states that no training saw: RMSE against persistence and climatology."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -61,8 +62,14 @@ class Scores:
         return "\n".join([*lines, f"{'ratio':6}{ratios}"])
 
 
-def score(lucie: Lucie, data: EmulatorData, leads: tuple[int, ...] = (6, 12, 24), every: int = 4) -> Scores:
-    """Forecasts from each ``every``-th start of ``data``; climatology is the emulator's own mean state."""
+def score(
+    lucie: Lucie,
+    data: EmulatorData,
+    leads: tuple[int, ...] = (6, 12, 24),
+    every: int = 4,
+    climate: Callable[[datetime], FloatArray] | None = None,
+) -> Scores:
+    """From each ``every``-th start of ``data``. ``climate``: mean state of a date, else the emulator's own."""
     steps = max(leads) // STEP_HOURS
     starts = data.starts(steps)[::every]
     errors, still = (np.zeros((len(leads), len(data.channels))) for _ in range(2))
@@ -73,7 +80,10 @@ def score(lucie: Lucie, data: EmulatorData, leads: tuple[int, ...] = (6, 12, 24)
             truth = data.states[chosen + hours // STEP_HOURS]
             errors[row] += _squares(forecasts[hours // STEP_HOURS - 1] - truth, data)
             still[row] += _squares(data.states[chosen] - truth, data)
-    normal = _squares(data.states[starts] - lucie.mean.cpu().numpy(), data)
+    normal = np.zeros(len(data.channels))
+    for i in starts:
+        usual = lucie.mean.cpu().numpy() if climate is None else climate(data.times[i]).astype(np.float32)
+        normal += _squares(data.states[i : i + 1] - usual, data)
     names = tuple(c.name for c in data.channels)
     means = [np.sqrt(total / len(starts)) for total in (errors, still, normal)]
     return Scores(leads, names, means[0], means[1], means[2])

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from dacycle.channels import DEFAULT_CHANNELS
 
-__all__ = ["GRIDS", "NatureRun", "simulate"]
+__all__ = ["GRIDS", "NatureRun", "choose_device", "create", "simulate"]
 
 Field = npt.NDArray[np.float64]
 
@@ -141,7 +141,10 @@ def _append(out: Path, run: NatureRun, model: Any, state: Any, first_step: int, 
     new = not out.exists()
     with netCDF4.Dataset(out, "w" if new else "r+") as file:
         if new:
-            _create(file, run, model)
+            grid = model.coords.horizontal
+            latitude, longitude = (np.rad2deg(np.asarray(axis)) for axis in (grid.latitudes, grid.longitudes))
+            land = np.asarray(model.terrain.fmask).T[::-1]
+            create(file, run, latitude[::-1], longitude, _spectral_orography(model), land)
         steps = len(fields["sp"])
         times = run.start + timedelta(days=start_days) - EPOCH
         file["time"][first_step : first_step + steps] = times / timedelta(hours=1) + 6.0 * np.arange(1, steps + 1)
@@ -159,16 +162,18 @@ def _packing(name: str) -> tuple[float, float]:
     return _PACKING[found.name] if found.name in _PACKING else _PACKING[found.variable]
 
 
-def _create(file: netCDF4.Dataset, run: NatureRun, model: Any) -> None:
-    grid = model.coords.horizontal
-    latitude = np.rad2deg(np.asarray(grid.latitudes))[::-1]
-    longitude = np.rad2deg(np.asarray(grid.longitudes))
+def create(
+    file: netCDF4.Dataset, run: NatureRun, latitude: Field, longitude: Field, orography: Field, land: Field
+) -> None:
+    """Dimensions, variables and CF attributes of a nature run, north to south; the statics are written."""
     file.setncatts(
         {
             "Conventions": "CF-1.11",
             "title": f"Simulated atmosphere: jcm SPEEDY T{run.truncation}L8, seed {run.seed}, six-hourly states",
             "source": "jcm (JAX-GCM, Apache-2.0); boundary data derived from ERA-Interim; climatological SST",
             "seed": run.seed,
+            "truncation": run.truncation,
+            "comment": "A simulated world: no diurnal cycle, climatological surface temperatures, eight levels.",
         }
     )
     for name, values in (("time", None), ("lat", latitude), ("lon", longitude)):
@@ -176,20 +181,21 @@ def _create(file: netCDF4.Dataset, run: NatureRun, model: Any) -> None:
         variable = file.createVariable(name, "f8", (name,))
         if values is not None:
             variable[:] = values
-    file["lat"].setncatts({"units": "degrees_north", "standard_name": "latitude"})
-    file["lon"].setncatts({"units": "degrees_east", "standard_name": "longitude"})
-    file["time"].setncatts({"units": f"hours since {EPOCH:%Y-%m-%d %H:%M:%S}", "calendar": "standard"})
-    statics = {"orography": _spectral_orography(model), "land": np.asarray(model.terrain.fmask).T[::-1]}
-    for name, values in statics.items():
+    file["lat"].setncatts({"units": "degrees_north", "standard_name": "latitude", "axis": "Y"})
+    file["lon"].setncatts({"units": "degrees_east", "standard_name": "longitude", "axis": "X"})
+    units = f"hours since {EPOCH:%Y-%m-%d %H:%M:%S}"
+    file["time"].setncatts({"units": units, "calendar": "standard", "standard_name": "time", "axis": "T"})
+    for name, values in (("orography", orography), ("land", land)):
         file.createVariable(name, "f4", ("lat", "lon"), zlib=True)[:] = values
     file["orography"].setncatts({"units": "m", "standard_name": "surface_altitude"})
     file["land"].setncatts({"units": "1", "standard_name": "land_area_fraction"})
-    channels = [(c.netcdf_name, c.units, c.long_name) for c in DEFAULT_CHANNELS]
-    for name, units, long_name in [*channels, ("tp", "kg m-2 s-1", "precipitation rate")]:
+    told = [(c.netcdf_name, c.units, c.long_name, c.standard_name) for c in DEFAULT_CHANNELS]
+    for name, units, long_name, standard in [*told, ("tp", "kg m-2 s-1", "precipitation rate", "precipitation_flux")]:
         offset, scale = _packing(name)
         chunks = (1, len(latitude), len(longitude))
         variable = file.createVariable(name, "i2", ("time", "lat", "lon"), zlib=True, complevel=3, chunksizes=chunks)
-        variable.setncatts({"add_offset": offset, "scale_factor": scale, "units": units, "long_name": long_name})
+        variable.setncatts({"add_offset": offset, "scale_factor": scale, "units": units})
+        variable.setncatts({"long_name": long_name, "standard_name": standard})
 
 
 def _spectral_orography(model: Any) -> Field:
@@ -246,6 +252,12 @@ def _at_pressure(variable: str, profiles: dict[str, Field], log_pressure: Field,
     return np.where(weight > 1, values[:, -1] - lowest_t / LAPSE_RATE * (ratio - 1), inside)
 
 
-def quiet_jax() -> None:
-    """Keep jax to its own core and from printing about absent accelerators; call before the first import of jax."""
-    os.environ.setdefault("JAX_PLATFORMS", "" if Path("/dev/nvidia0").exists() else "cpu")
+def choose_device(device: str) -> None:
+    """``cpu``, ``gpu``, or ``auto``: a GPU where there is one. Call before the first import of jax.
+
+    Naming the platform also keeps jax from printing about absent accelerators.
+    """
+    if device == "auto":
+        os.environ.setdefault("JAX_PLATFORMS", "" if Path("/dev/nvidia0").exists() else "cpu")
+    else:
+        os.environ["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[device]

@@ -5,7 +5,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dacycle.cycler.training.simulate import GRIDS, NatureRun, quiet_jax, simulate
+from dacycle.cycler.training.simulate import GRIDS, NatureRun, choose_device, simulate
 from dacycle.errors import DacycleError
 
 __all__ = ["add_arguments", "run"]
@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     nature.add_argument("--spinup-days", type=int, default=35)
     nature.add_argument("--days", type=int, required=True, help="days of six-hourly output after the spin-up")
     nature.add_argument("--out", type=Path, required=True, help="netCDF; an interrupted run goes on")
+    told = "runs with seeds from --seed upwards, in OUT-seedN.nc"
+    nature.add_argument("--members", type=int, default=1, help=told)
+    nature.add_argument("--device", choices=["auto", "cpu", "gpu"], default="auto")
     soundings = kinds.add_parser("soundings", help="observe a nature run with a made-up network, as IGRA v2 text")
     soundings.add_argument("--truth", type=Path, required=True, help="nature run")
     soundings.add_argument("--out", type=Path, required=True, help="folder: archive/ and truth.nc")
@@ -42,15 +45,22 @@ def run(args: argparse.Namespace) -> int:
         write_truth(args.truth, args.out / "truth.nc", times)
         print(f"{len(times)} times at {args.sites} sites: {args.out / 'archive'}, truth in {args.out / 'truth.nc'}")
         return 0
-    quiet_jax()
-    settings = NatureRun(args.truncation, args.seed, args.start, args.spinup_days, args.days)
+    choose_device(args.device)
     try:
-        simulate(settings, args.out, _progress)
+        for seed, out in runs(args.seed, args.members, args.out):
+            simulate(NatureRun(args.truncation, seed, args.start, args.spinup_days, args.days), out, _progress)
     except ImportError as error:
         raise DacycleError(f"dacycle simulate needs the extra: pip install 'dacycle[simulate]' ({error})") from error
     except FloatingPointError as error:
         raise DacycleError(str(error)) from error
     return 0
+
+
+def runs(seed: int, members: int, out: Path) -> list[tuple[int, Path]]:
+    """Seed and file of each member; a single one has the file as named."""
+    if members == 1:
+        return [(seed, out)]
+    return [(number, out.with_name(f"{out.stem}-seed{number}{out.suffix}")) for number in range(seed, seed + members)]
 
 
 def _day(text: str) -> datetime:

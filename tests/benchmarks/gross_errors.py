@@ -25,7 +25,7 @@ from dacycle.cycler.cycle.ingest import gather
 from dacycle.cycler.cycle.outliers import reject_outliers
 from dacycle.cycler.experiments.scores import rmse
 from dacycle.cycler.experiments.twin import cycle
-from dacycle.cycler.training.climatology import NatureFile, open_nature
+from dacycle.cycler.training.nature import NatureFile, open_nature
 from dacycle.cycler.training.network import simulate_network
 from dacycle.emulators.registry import load_emulator
 from dacycle.obs.batch import ObservationBatch, Quality

@@ -87,6 +87,42 @@ def test_doctor_accepts_the_bundle(bundle: Path, tmp_path: Path, capsys: pytest.
     assert "small" in told
 
 
+def test_the_emulator_is_evaluated_by_command(bundle: Path, tmp_path: Path) -> None:
+    fine = str(bundle.parent.parent / "fine.nc")
+    few = ["--leads", "12", "24", "--every", "8", "--free-days", "4", "--threads", "1", "--out", str(tmp_path)]
+    assert main(["train", "evaluate-emulator", "--data", fine, "--bundle", str(bundle), *few]) == 0
+    told = json.loads((tmp_path / "emulator.json").read_text())
+    row = told["rmse"]["24 h"]["z500"]
+    assert told["world"] == "simulated"
+    assert row["climatology"] == pytest.approx(50.0, rel=0.3)  # the made-up world varies by 50 m about its mean
+    assert row["persistence"] < row["climatology"]
+    assert told["free_run"]["stable"] in (True, False)
+    assert "| z500 |" in (tmp_path / "emulator.md").read_text()
+    separate = ["--emulator", str(bundle.parent / "emulator")]
+    assert main(["train", "evaluate-emulator", "--data", fine, "--bundle", str(bundle), *few, *separate]) == 0
+    assert json.loads((tmp_path / "emulator.json").read_text())["rmse"] == told["rmse"]
+
+
+def test_the_prior_is_evaluated_by_command_and_goes_on_where_it_stopped(bundle: Path, tmp_path: Path) -> None:
+    fine = str(bundle.parent.parent / "fine.nc")
+    few = "--frames 4 --samples 2 --dates 2 --members 2 --steps 3 --threads 1".split()
+    command = ["train", "evaluate-prior", "--data", fine, "--bundle", str(bundle), "--out", str(tmp_path), *few]
+    assert main(command) == 0
+    told = json.loads((tmp_path / "prior.json").read_text())
+    assert set(told["denoising"]) == {"0.02", "0.05", "0.1", "0.2", "0.5", "1", "2", "5"}
+    assert told["samples"]["count"] == 2
+    rmse = told["super_resolution"]["rmse"]["z500"]
+    assert rmse["gaussian"][0] < 25.0  # of 50 m: the made-up world's degrees are nearly all resolved
+    assert "<h1>" in (tmp_path / "index.html").read_text()
+    assert (tmp_path / "map-z500.png").stat().st_size > 1000
+    kept = next((tmp_path / "super-resolution").iterdir())
+    kept.write_text(kept.read_text().replace("[", "[ "))
+    content = kept.read_bytes()
+    assert main(command) == 0
+    assert kept.read_bytes() == content
+    assert json.loads((tmp_path / "prior.json").read_text()) == told
+
+
 def test_osse_scores_every_method_in_the_bundles_world(bundle: Path, tmp_path: Path) -> None:
     truth, world = bundle.parent.parent / "fine.nc", tmp_path / "world"
     times = ["--start", "2001-01-20T00", "--end", "2001-01-21T00"]

@@ -1,0 +1,157 @@
+"""``dacycle train evaluate-emulator``: forecasts and a free run of a year, against a run that no training saw.
+
+emulator.json   all numbers
+emulator.md     the tables: RMSE per lead, drift and spectra of the free run
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dacycle.channels import DEFAULT_CHANNELS
+from dacycle.errors import BundleError
+
+__all__ = ["add_arguments", "run"]
+
+FloatArray = npt.NDArray[np.float64]
+HEAD = ("z500", "t850", "u500", "v500")
+YEAR = timedelta(days=365)
+MONTH = 30 * 4  # six-hourly states
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--data", required=True, help="nature run or zarr store that no training saw")
+    parser.add_argument("--bundle", default="default", help="bundle whose emulator is meant, and its climatology")
+    parser.add_argument("--emulator", type=Path, help="folder of `dacycle train emulator`, instead of the bundle's")
+    parser.add_argument("--out", type=Path, required=True, help="folder for emulator.json and emulator.md")
+    parser.add_argument("--leads", type=int, nargs="+", default=[24, 48, 72], help="hours")
+    parser.add_argument("--every", type=int, default=3, help="start from each so many of the six-hourly states")
+    parser.add_argument("--free-days", type=float, default=365.0, help="length of the free run; 0: none")
+    parser.add_argument("--threads", type=int, default=0)
+
+
+@dataclass(frozen=True)
+class FreeRunScores:
+    """``drift`` per channel: mean of the run a year later minus truth over the same days of the year; ``departure``:
+    the 30-day mean of the global mean farthest from the climatology's; ``ratio`` of energy to truth's over the
+    resolved zonal wavenumbers, ``spectra`` the least and largest of them."""
+
+    stable: bool
+    days: float
+    drift: dict[str, float]
+    departure: dict[str, float]
+    spectra: dict[str, tuple[float, float]]
+    ratio: dict[str, list[float]]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, write, print; returns the exit code."""
+    import torch
+
+    from dacycle.cycler.assimilation.fields import coarsen
+    from dacycle.cycler.bundle import NetworkCard, open_bundle
+    from dacycle.cycler.training.coarse import read_dataset
+    from dacycle.cycler.training.dataset import open_dataset, span
+    from dacycle.cycler.training.emulator_scores import score
+    from dacycle.emulators.lucie import Lucie
+    from dacycle.emulators.registry import load_emulator
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    bundle = open_bundle(args.bundle)
+    if args.emulator is not None:
+        try:
+            told = json.loads((args.emulator / "emulator.json").read_text())
+            network = NetworkCard(architecture=told["architecture"], arguments=told["arguments"])
+        except (OSError, ValueError, KeyError) as error:
+            raise BundleError(f"{args.emulator}: expected the result of `dacycle train emulator`; {error}") from error
+        bundle = replace(bundle, path=args.emulator, card=bundle.card.model_copy(update={"emulator": network}))
+    emulator = load_emulator(bundle)
+    if not isinstance(emulator, Lucie):
+        raise BundleError(
+            f"{args.bundle}: expected LUCIE to evaluate; the bundle has {bundle.card.emulator.architecture}"
+        )
+    data = read_dataset(open_dataset(args.data, bundle.grid.shape), DEFAULT_CHANNELS, bundle.coarse.shape)
+
+    def climate(time: datetime) -> FloatArray:
+        return np.asarray(coarsen(bundle, bundle.climatology.mean(time)), dtype=np.float64)
+
+    scores = score(emulator, data, tuple(args.leads), args.every, climate)
+    count = len(data.starts(max(args.leads) // 6)[:: args.every])
+    result: dict[str, Any] = {
+        "data": f"{args.data} {span(data.times)}",
+        "world": bundle.card.world,
+        "starts": count,
+        "rmse": scores.as_dict(),
+    }
+    head = f"# Emulator on {span(data.times)} of a world that is {bundle.card.world}\n"
+    text = [head, f"RMSE of forecasts from {count} starts (persistence in brackets) and of climatology:\n"]
+    text += ["```", scores.table(), "```\n"]
+    if args.free_days:
+        free = _free_run(emulator, data, climate, args.free_days)
+        result["free_run"] = vars(free)
+        text += _told(free)
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "emulator.json").write_text(json.dumps(result, indent=2) + "\n")
+    (args.out / "emulator.md").write_text("\n".join(text) + "\n")
+    print("\n".join(text))
+    return 0
+
+
+def _free_run(emulator: Any, data: Any, climate: Any, days: float) -> FreeRunScores:
+    """From the first state, ``days`` long and then over the days of the year that the data covers."""
+    from dacycle.cycler.training.free_run import free_run, zonal_spectrum
+
+    names, grid = [c.name for c in data.channels], data.grid
+    before, states = round(days * 4) - 1, len(data.times)
+    steps = before + states
+    done = free_run(emulator, data.states[0], data.times[0], steps, before, _progress)
+    if done.blown_up is not None:
+        told = (done.blown_up - data.times[0]) / timedelta(days=1)
+        return FreeRunScores(False, told, {}, {}, {}, {})
+    drift = grid.mean(done.mean) - grid.mean(data.states.astype(np.float64)).mean(0)
+    expected = np.stack([grid.mean(climate(time)) for time in done.times[::4]]).repeat(4, 0)[:steps]
+    anomaly = done.global_mean - expected
+    months = np.stack([anomaly[k : k + MONTH].mean(0) for k in range(0, max(1, steps - MONTH), MONTH)])
+    truth = np.stack([zonal_spectrum(state.astype(np.float64), grid) for state in data.states]).mean(0)
+    resolved = min(grid.shape[0], grid.shape[1] // 2)
+    ratio = done.spectrum[:, 1:resolved] / truth[:, 1:resolved]
+    return FreeRunScores(
+        True,
+        steps / 4,
+        dict(zip(names, drift.tolist(), strict=True)),
+        dict(zip(names, months[np.abs(months).argmax(0), range(len(names))].tolist(), strict=True)),
+        {name: (float(row.min()), float(row.max())) for name, row in zip(names, ratio, strict=True)},
+        {name: np.round(row, 3).tolist() for name, row in zip(names, ratio, strict=True)},
+    )
+
+
+def _told(free: FreeRunScores) -> list[str]:
+    if not free.stable:
+        return [f"The free run blew up after {free.days:.0f} days."]
+    lines = [
+        f"Free run of {free.days:.0f} days. Drift: global mean a year later minus truth, same days of the year;\n"
+        "departure: the 30-day mean that lies farthest from the climatology's; spectra: energy relative to truth,\n"
+        "least and largest over all resolved zonal wavenumbers, and how many of them lie within a factor of two.\n",
+        "| channel | drift | departure | spectra | within 2 |",
+        "|---|---|---|---|---|",
+    ]
+    for name, (least, most) in free.spectra.items():
+        ratio = np.array(free.ratio[name])
+        inside = f"{int(((ratio >= 0.5) & (ratio <= 2)).sum())} of {len(ratio)}"
+        drift, departure = f"{free.drift[name]:.3g}", f"{free.departure[name]:.3g}"
+        lines.append(f"| {name} | {drift} | {departure} | {least:.2f} to {most:.2f} | {inside} |")
+    return lines
+
+
+def _progress(fraction: float) -> None:
+    if sys.stdout.isatty():
+        print(f"free run {100 * fraction:.1f} %", end="\r", flush=True)
