@@ -6,12 +6,18 @@ import logging
 import math
 import os
 import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import structlog
 
+from dacycle.binding import carried, environment
 from dacycle.cycler.config import Log
+from dacycle.cycler.cycle.ledger import Ledger
 from dacycle.cycler.service.logging import configure
 from dacycle.cycler.service.notify import notify, watchdog_seconds
 
@@ -81,3 +87,38 @@ def test_watchdog_is_read_for_this_process_only(monkeypatch: pytest.MonkeyPatch)
     assert watchdog_seconds() == 30.0
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid() + 1))
     assert watchdog_seconds() is None
+
+
+def test_cycle_and_stage_go_with_the_work_into_threads_and_processes() -> None:
+    stream = io.StringIO()
+    configure(Log(), stream)
+    structlog.contextvars.bind_contextvars(cycle="2021-03-01T00", stage="publish")
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(carried(structlog.get_logger("test").info), ["one", "two"]))
+            pool.submit(structlog.get_logger("test").info, "alone").result()
+        program = (
+            "import logging, structlog; from dacycle.cycler.config import Log;"
+            "from dacycle.cycler.service.logging import configure; configure(Log());"
+            "structlog.get_logger('test').info('from a process')"
+        )
+        told = subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, **environment()}, capture_output=True, check=True
+        )
+    finally:
+        structlog.contextvars.clear_contextvars()
+    first, second, alone = lines(stream)
+    assert {first["event"], second["event"]} == {"one", "two"}
+    for line in (first, second, json.loads(told.stdout)):
+        assert (line["cycle"], line["stage"]) == ("2021-03-01T00", "publish")
+    assert "cycle" not in alone  # what carrying is for
+    assert environment() == {}
+
+
+def test_what_operators_are_told_is_in_the_log_too(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    configure(Log(), stream)
+    with Ledger.open(tmp_path) as ledger:
+        ledger.tell("the disk is full", datetime(2021, 3, 1, tzinfo=UTC), "warning")
+    [told] = lines(stream)
+    assert (told["event"], told["text"], told["level"]) == ("told", "the disk is full", "warning")
