@@ -331,13 +331,18 @@ class Ledger(History):
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO notes (key, value) VALUES (?, ?)", (key, value))
 
-    def tell(self, text: str, now: datetime, level: str = "info", cycle: int | None = None) -> None:
-        """A line in the log that an operator reads."""
+    def tell(
+        self, text: str, now: datetime, level: str = "info", cycle: int | None = None, logged: bool = False
+    ) -> None:
+        """A line in the log that an operator reads; ``logged``: the process's own log has it already."""
         with self._transaction() as db:
-            self._tell(db, text, now, level, cycle)
+            self._tell(db, text, now, level, cycle, logged)
 
     @staticmethod
-    def _tell(db: sqlite3.Connection, text: str, now: datetime, level: str, cycle: int | None) -> None:
+    def _tell(
+        db: sqlite3.Connection, text: str, now: datetime, level: str, cycle: int | None, logged: bool = False
+    ) -> None:
         sql = "INSERT INTO events (at, level, cycle, text) VALUES (?, ?, ?, ?)"
         db.execute(sql, (format_time(now), level, cycle, text))
-        LOG.log(LEVELS[level], "told", extra={"text": text})
+        if not logged:
+            LOG.log(LEVELS[level], "told", extra={"text": text})

@@ -199,10 +199,10 @@ class Daemon:
             bundle = open_bundle(config.bundle.path)
             source = open_source(config.source.kind, config.source.location, config.paths.state / "mirror")
         except DacycleError as error:
-            old.ledger.tell(f"the configuration stays as it was: {error}", self.clock(), "warning")
+            old.ledger.tell(f"the configuration stays as it was: {error}", self.clock(), "warning", logged=True)
             self.log.warning("configuration_refused", reason=str(error))
             return worker
-        old.ledger.tell("the configuration was read anew", self.clock())
+        old.ledger.tell("the configuration was read anew", self.clock(), logged=True)
         self.log.info("configuration_reread")
         if self._http is not None:
             self._http.renew(config)

@@ -234,7 +234,7 @@ class Worker:
         if self._told.get(topic) != text:
             self._told[topic] = text
             self._log.log({"info": 20, "warning": 30}.get(level, 40), topic, text=text)
-            self.engine.ledger.tell(text, self.clock(), level)
+            self.engine.ledger.tell(text, self.clock(), level, logged=True)
 
 
 def _waits(record: CycleRecord, now: datetime) -> bool:
