@@ -14,8 +14,8 @@ from pathlib import Path
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.ledger import Ledger
-from dacycle.cycler.cycle.records import format_time
-from dacycle.cycler.cycle.states import FINISHED, State, Stream
+from dacycle.cycler.cycle.records import format_time, parse_time
+from dacycle.cycler.cycle.states import FINISHED, PUBLISHED, State, Stream
 from dacycle.cycler.products.retention import Expired, expired, remove
 
 __all__ = ["Retention", "retention", "retention_lines", "retire"]
@@ -81,10 +81,26 @@ def _bounds(history: History, config: Config, now: datetime) -> Iterator[tuple[d
     yield present - timedelta(days=days), f"retention_days = {days:g}"
     window = config.cycle.rerun_window_days
     told = f"soundings may still cause reruns (rerun_window_days = {window:g})"
-    yield present - timedelta(days=window) - config.interval, told
+    yield _start(history, config, present - timedelta(days=window)), told
     for record in history.in_states(set(State) - FINISHED):
         if record.stream == Stream.DELAYED:  # early ones that matter are newer than the newest delayed analysis
-            yield record.time - config.interval, f"{record.label} is {record.state}"
+            yield _start(history, config, record.time), f"{record.label} is {record.state}"
+    for row in history.query(OWED_RERUNS):
+        yield _start(history, config, parse_time(row["time"])), f"{row['time'][:13]} is to be run again"
+
+
+OWED_RERUNS = """
+SELECT c.time FROM cycles c LEFT JOIN reruns r ON r.cycle = c.id LEFT JOIN cycles b ON b.id = c.base
+ WHERE c.stream = 'delayed' AND c.state != 'superseded'
+ AND (r.state = 'owed' OR (r.cycle IS NULL AND b.state = 'superseded'))
+UNION SELECT time FROM requests WHERE done_at IS NULL AND kind = 'rerun'
+"""
+
+
+def _start(history: History, config: Config, time: datetime) -> datetime:
+    """The analysis time that a cycle at ``time``, or the first one after it, starts from: of the newest before it."""
+    before = [r.time for r in history.cycles(Stream.DELAYED, until=time) if r.time < time and r.state in PUBLISHED]
+    return min(max(before, default=time), time - config.interval)
 
 
 def _work_folders(state: Path) -> Iterator[tuple[datetime, Path]]:

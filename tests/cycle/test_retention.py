@@ -8,7 +8,8 @@ import pytest
 
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.ledger import Ledger
-from dacycle.cycler.cycle.records import Artefact
+from dacycle.cycler.cycle.records import Artefact, CycleRecord
+from dacycle.cycler.cycle.requests import ask
 from dacycle.cycler.cycle.retention import retention, retire
 from dacycle.cycler.cycle.states import FINISHED, PUBLISHED, State, Stream
 from dacycle.cycler.cycle.task import INITIAL
@@ -57,6 +58,16 @@ def random_history(ledger: Ledger, state: Path, rng: random.Random) -> None:
         add(ledger, state, START + k * STEP, Stream.EARLY, rng.choice([State.PUBLISHED, State.FAILED]))
 
 
+def start_of(delayed: list[CycleRecord], time: datetime) -> datetime | None:
+    """Whose analysis a cycle starts from: the one before it, or the one before those that expired."""
+    for record in reversed([record for record in delayed if record.time < time]):
+        if record.state in PUBLISHED:
+            return record.time
+        if record.state != State.EXPIRED:
+            return None
+    return None
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_in_a_random_history_nothing_goes_that_is_young_or_needed_and_all_else_does(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
@@ -67,11 +78,18 @@ def test_in_a_random_history_nothing_goes_that_is_young_or_needed_and_all_else_d
         delayed = ledger.cycles(Stream.DELAYED)
         now = delayed[-1].time + rng.choice([timedelta(days=3), timedelta(days=11), timedelta(days=4000)])
         published = [r.time for r in delayed if r.state in PUBLISHED]
+        asked = [rng.choice(delayed) for _ in range(rng.choice([0, 0, 1, 2]))]
+        for record in asked:
+            if rng.random() < 0.5:
+                ask(tmp_path, "rerun", record.time, now)
+            else:
+                ledger.write("INSERT OR REPLACE INTO reruns VALUES (?, 'ingest', 'late', 'owed')", record.id)
         # What the rule promises, told anew and cycle by cycle.
         present = min(now, published[-1] + timedelta(hours=240)) if published else now
         reruns = [time for time in published if time >= present - timedelta(days=window)]
         owed = [r.time for r in delayed if r.state not in FINISHED] + [published[-1] + STEP] if published else []
-        inputs = {time - STEP for time in (*reruns, *owed)}
+        owed += [record.time for record in asked]
+        inputs = {start for time in (*reruns, *owed) if (start := start_of(delayed, time)) is not None}
         before = {time for time, _ in published_times(tmp_path)}
         chosen = retire(ledger, config, now)
         after = {time for time, _ in published_times(tmp_path)}
@@ -81,12 +99,13 @@ def test_in_a_random_history_nothing_goes_that_is_young_or_needed_and_all_else_d
             assert after == before
             return
         assert chosen is not None
-        assert inputs & {r.time for r in delayed} <= kept, "a cycle that may run again has lost its start"
+        assert inputs <= kept, "a cycle that may run again has lost its start"
         grown = min((*reruns, *owed))
         assert {t for t in before if t >= grown or t >= present - timedelta(days=days)} <= after
         gone = before - after
         assert all(time < present - timedelta(days=days) for time in gone)
-        assert {t for t in before if t < min(grown - STEP, present - timedelta(days=max(days, window)) - STEP)} <= gone
+        lowest = min((grown - STEP, present - timedelta(days=max(days, window)) - STEP, *inputs))
+        assert {t for t in before if t < min(lowest, start_of(delayed, lowest + STEP) or lowest)} <= gone
         assert gone == {each.time for each in chosen.products}
         for record in ledger.cycles():
             known = bool(ledger.artefacts(record.id))
