@@ -227,6 +227,9 @@ class Products(Section):
         default=(), description='of thresholds, as {channel = "ws10", above = 17.2}'
     )
     quicklooks: bool = Field(default=True, description="maps of mean, spread and increment beside the products")
+    archive: Path | None = Field(
+        default=None, description="folder of a zarr archive of all delayed cycles (icechunk; extra `zarr`)"
+    )
     retention_days: float = Field(default=0, ge=0, description="older products go; 0 keeps everything")
 
 

@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: the real data, and a tiny bundle that runs the real code quickly."""
 
 import os
+import sqlite3  # noqa: F401  before ecCodes, whose wheel brings an old SQLite that would take the place of Python's
 from pathlib import Path
 
 import numpy as np

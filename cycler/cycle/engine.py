@@ -43,8 +43,8 @@ FARTHEST = timedelta(days=30)
 """So long a forecast says nothing any more."""
 
 DECIDING = {"ensemble", "assimilation", "letkf", "quality", "products"}
-WHERE_DRAWN = {"ensemble": {"executor", "address", "workers"}}
-"""The configuration's part that decides a cycle's bytes, and of that what only decides how long they take."""
+INDIFFERENT = {"ensemble": {"executor", "address", "workers"}, "products": {"retention_days", "archive"}}
+"""The configuration's part that decides a cycle's bytes, and of that what only decides how long they take, or stay."""
 
 
 @dataclass
@@ -280,7 +280,7 @@ class Engine:
             "bundle": self.bundle.digest,
             "version": version("dacycle"),
             "threads": threads(self.config),
-            **self.config.model_dump(mode="json", include=DECIDING, exclude=WHERE_DRAWN),
+            **self.config.model_dump(mode="json", include=DECIDING, exclude=INDIFFERENT),
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

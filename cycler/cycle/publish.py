@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.config import Config
@@ -56,6 +57,8 @@ def publish(task: Task) -> None:
     manifest = publish_products(folder, request, keep_superseded=not task.early)
     task.tell("renamed", Stage.PUBLISH, folder.name)
     task.ledger.enter_products(record.time, record.stream, lying(config.paths.state, record.time, stream))
+    if config.products.archive is not None and not task.early:
+        _archive(task, config.products.archive)
     for name, file in manifest.products.items():
         task.work.enter(Stage.PUBLISH, name, folder / name, file.sha256, file.bytes)
 
@@ -102,6 +105,17 @@ def _provenance(task: Task) -> Provenance:
         background=task.record.background,
         inputs=inputs,
     )
+
+
+def _archive(task: Task, path: Path) -> None:
+    """Bring the archive up to the catalogue. No cycle fails for it: the next one makes up for what is missing."""
+    from dacycle.cycler.products.archive import update
+
+    try:
+        update(path, task.config.paths.state, task.ledger.products(stream=task.record.stream))
+    except Exception as error:
+        text = f"the archive {path} could not be brought up to date: {type(error).__name__}: {error}"
+        task.ledger.tell(" ".join(text.split()), task.record.changed_at, "warning", task.record.id)
 
 
 def _quicklook(task: Task) -> Quicklook:

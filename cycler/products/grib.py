@@ -5,6 +5,7 @@ derived field, a probability), 5.42 (CCSDS packing). Every message is decoded ag
 name.
 """
 
+import sqlite3  # noqa: F401  before ecCodes, whose wheel brings an old SQLite that would take the place of Python's
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

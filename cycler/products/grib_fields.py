@@ -1,5 +1,6 @@
 """Fields of other centres and our own in GRIB1 and GRIB2, multi-field messages included."""
 
+import sqlite3  # noqa: F401  before ecCodes, whose wheel brings an old SQLite that would take the place of Python's
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
