@@ -62,10 +62,10 @@ def _repository(path: Path, create: bool = True) -> Any:
         import icechunk
     except ImportError:
         raise ProductError("icechunk is not installed: pip install 'dacycle[zarr]'") from None
+    if (path.exists() or not create) and not path.is_dir():
+        raise ProductError(f"expected an archive at {path}: a folder")
     icechunk.set_logs_filter("error")  # its warning of several writers is heeded: see above
     storage = icechunk.local_filesystem_storage(str(path))
-    if not create and not path.is_dir():
-        raise ProductError(f"there is no archive at {path}")
     return icechunk.Repository.open_or_create(storage)
 
 
