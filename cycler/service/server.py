@@ -28,7 +28,8 @@ from dacycle.cycler.service.logging import configure
 
 __all__ = ["Heard", "QuietServer", "main", "server"]
 
-NICENESS = 15
+NICENESS = 10
+"""A tenth of a processor at most, where the cycle wants them all; a page takes a second or two then."""
 SILENT_SECONDS = 60.0
 
 

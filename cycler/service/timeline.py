@@ -60,7 +60,8 @@ class Cell:
 
 def cells(history: History, newest: int) -> list[Cell]:
     """The newest cycles of both streams, oldest first."""
-    records = history.cycles(newest=newest)
+    # Of a cycle that is being run again, the new version only.
+    records = list({(r.time, r.stream): r for r in history.cycles(newest=newest)}.values())
     stages = history.all_stages([record.id for record in records])
     return [_cell(record, stages[record.id]) for record in records]
 
@@ -95,7 +96,8 @@ class Span:
 def past_year(history: History, newest: int) -> tuple[list[Span], datetime | None, datetime | None]:
     """The delayed cycles of up to a year as a strip, and its two ends."""
     rows = history.query(
-        "SELECT time, state FROM cycles WHERE stream = 'delayed' AND state != 'superseded' ORDER BY time DESC LIMIT ?",
+        "SELECT time, state, max(version) FROM cycles WHERE stream = 'delayed' AND state != 'superseded'"
+        " GROUP BY time ORDER BY time DESC LIMIT ?",
         newest,
     )[::-1]
     if not rows:

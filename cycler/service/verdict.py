@@ -49,6 +49,11 @@ class Situation:
     size: int
 
     @property
+    def running(self) -> bool:
+        """Whether a stage of a cycle is being worked on, rather than the source being asked."""
+        return ": " in self.word.busy
+
+    @property
     def open(self) -> CycleRecord | None:
         """The delayed cycle that is to be published next, if it has begun."""
         unfinished = [r for r in self.records if r.state not in PUBLISHED and r.state != State.EXPIRED]
@@ -109,7 +114,7 @@ def _stuck(s: Situation) -> Verdict | None:
     if record is not None and record.held:
         advice = f"When you are ready: dacycle release {record.time:%Y-%m-%dT%H}."
         return Verdict("watch", f"The cycle of {_name(record)} is held", "An operator said: not yet.", advice)
-    if s.late > LATE and not s.word.busy:
+    if s.late > LATE and not s.running:
         why = f"It was due {hours(s.late)} ago. {_waiting(record)}"
         advice = "Soundings that are this late usually mean that the source has stopped, or cannot be reached."
         return Verdict("watch", "The cycle is late", why.strip(), advice, "cyclelate")
@@ -134,7 +139,7 @@ def _degraded(s: Situation) -> Verdict | None:
 
 
 def _fine(s: Situation) -> Verdict:
-    if s.word.busy:
+    if s.running:
         return Verdict("busy", "A cycle is running", f"{s.word.busy}.")
     if s.complete:
         last = f"The last one was {s.newest.time:%Y-%m-%d %H} UTC." if s.newest else ""
