@@ -3,8 +3,9 @@
 A network trained on a limited set of states knows no restoring force where no state of that set has been: a free run
 finds such directions (small scales near the poles, temperatures that no geopotential supports) and grows along them for
 months. So, per degree of the spherical harmonics, the anomaly from the climate of the date is split into the
-eigenvectors of the climatological covariance of all channels; a step may not carry the variance of one of them beyond
-what the climate shows. Forecasts from real states hardly change; a free run is bounded.
+eigenvectors of the climatological covariance of all channels; a step may not carry the variance of one of them, in a
+group of neighbouring degrees and orders, beyond what the climate shows. Forecasts from real states hardly change; a
+free run is bounded.
 """
 
 from collections.abc import Sequence
@@ -19,19 +20,22 @@ from dacycle.emulators.grid import Grid
 from dacycle.emulators.season import season_basis
 from dacycle.emulators.spectral import Harmonics
 
-__all__ = ["Attractor", "AttractorStatistics"]
+__all__ = ["Attractor", "AttractorStatistics", "cells"]
 
-WIDTH = 4.0
-"""Standard deviations by which the variance of a Gaussian's 2 l + 1 coefficients may exceed its mean."""
-
+WIDTH = 3.0
+"""Standard deviations by which the mean of a cell's Gaussian squares may exceed one."""
+BAND = 4
+"""Orders, and beyond degree 2 BAND degrees, that share a cell. Cells know orders because instabilities do: one of zonal
+bands, bounded together with all orders of its degree, would drain the waves."""
 RETURN = 0.97
 """What a step keeps at most of a variance that is beyond its bound: half of the excess is gone after six days."""
 
 
 @dataclass(frozen=True)
 class AttractorStatistics:
-    """Of standardised states. ``climate`` (5, C, nlat, nlon): mean and two annual harmonics; the anomalies' covariance
-    per degree as eigenvectors (degrees, C, C), in columns, and ``variances`` (degrees, C) of scaled coefficients."""
+    """Of standardised states. ``climate`` (5, C, nlat, nlon): mean and two annual harmonics; ``vectors`` (degrees, C,
+    C): eigenvectors, in columns, of the anomalies' covariance per degree; ``variances`` (C, degrees^2) along them, of
+    each coefficient."""
 
     climate: Tensor
     vectors: Tensor
@@ -42,7 +46,19 @@ class AttractorStatistics:
         """Placeholders of the stored shapes, to be filled from a file."""
         degrees = min(nlat, nlon // 2)
         vectors = torch.eye(channels).repeat(degrees, 1, 1)
-        return cls(torch.zeros(5, channels, nlat, nlon), vectors, torch.ones(degrees, channels))
+        return cls(torch.zeros(5, channels, nlat, nlon), vectors, torch.ones(channels, degrees**2))
+
+
+def cells(degrees: int) -> Tensor:
+    """Which coefficients (degrees^2,) are bounded together: those of neighbouring degrees and orders."""
+    numbers: dict[tuple[int, int], int] = {}
+    found = []
+    for degree in range(degrees):
+        band = degree if degree < 2 * BAND else BAND + degree // BAND
+        for place in range(2 * degree + 1):
+            order = (place + 1) // 2
+            found.append(numbers.setdefault((band, order // BAND), len(numbers)))
+    return torch.tensor(found)
 
 
 class Attractor(nn.Module):
@@ -51,14 +67,18 @@ class Attractor(nn.Module):
     climate: Tensor
     vectors: Tensor
     variances: Tensor
-    modes: Tensor
+    cell: Tensor
+    count: Tensor
 
     def __init__(self, grid: Grid, statistics: AttractorStatistics) -> None:
         super().__init__()
-        self.harmonics = Harmonics(grid, len(statistics.variances))
+        degrees = len(statistics.vectors)
+        self.harmonics = Harmonics(grid, degrees)
         for name, value in vars(statistics).items():
             self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32))
-        self.register_buffer("modes", 2.0 * torch.arange(len(statistics.variances)) + 1, persistent=False)
+        cell = cells(degrees)
+        self.register_buffer("cell", cell, persistent=False)
+        self.register_buffer("count", torch.bincount(cell).float(), persistent=False)
 
     def truncate(self, z: Tensor) -> Tensor:
         """Standardised (batch, C, nlat, nlon) without what no state of the triangular truncation holds."""
@@ -72,20 +92,20 @@ class Attractor(nn.Module):
         from the one of the training may be, what they held, less a little, is allowed.
         """
         b, power = self.power(z, times)
-        bound = (1 + WIDTH * (2 / self.modes).sqrt()).maximum(RETURN * self.power(before, times_before)[1])
+        bound = (1 + WIDTH * (2 / self.count).sqrt()).maximum(RETURN * self.power(before, times_before)[1])
         kept = (bound / power.clamp_min(1e-30)).clamp_max(1).sqrt()
         degree = self.harmonics.degree
-        a = torch.einsum("kcd,ndk->nck", self.vectors[degree], b * kept[..., degree])
+        a = torch.einsum("kcd,ndk->nck", self.vectors[degree], b * kept[..., self.cell])
         return self._climate_of(times) + self.harmonics.synthesise(a)
 
     def power(self, z: Tensor, times: Sequence[datetime]) -> tuple[Tensor, Tensor]:
-        """Anomalies in terms of the eigenvectors (batch, C, L*L), and per degree their variance relative to the
-        climate's (batch, C, degrees)."""
+        """Anomalies in terms of the eigenvectors (batch, C, L*L), and per cell their variance relative to the climate's
+        (batch, C, cells)."""
         degree = self.harmonics.degree
         a = self.harmonics.analyse(z - self._climate_of(times))
         b = torch.einsum("kcd,nck->ndk", self.vectors[degree], a)
-        total = b.new_zeros(*b.shape[:2], len(self.modes)).index_add_(2, degree, b.square())
-        return b, total / (self.modes * self.variances.T)
+        total = b.new_zeros(*b.shape[:2], len(self.count)).index_add_(2, self.cell, b.square() / self.variances)
+        return b, total / self.count
 
     def _climate_of(self, times: Sequence[datetime]) -> Tensor:
         basis = torch.from_numpy(np.stack([season_basis(time) for time in times]))

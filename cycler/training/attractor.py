@@ -5,7 +5,7 @@ import torch
 
 from dacycle.cycler.training.coarse import EmulatorData
 from dacycle.cycler.training.season import annual_cycle
-from dacycle.emulators.attractor import AttractorStatistics
+from dacycle.emulators.attractor import AttractorStatistics, cells
 from dacycle.emulators.lucie import Statistics
 from dacycle.emulators.season import season_basis
 from dacycle.emulators.spectral import Harmonics
@@ -26,17 +26,27 @@ def fit_attractor(data: EmulatorData, statistics: Statistics, year: EmulatorData
     degrees, channels = min(data.grid.shape[0], data.grid.shape[1] // 2), len(data.channels)
     harmonics = Harmonics(data.grid, degrees)
     products = torch.zeros(degrees, channels, channels, dtype=torch.float64)
+    parts = []
     for first in range(0, len(data.times), BATCH):
         part = slice(first, first + BATCH)
         basis = np.stack([season_basis(time) for time in data.times[part]])
         anomaly = (data.states[part] - np.tensordot(basis, cycle, 1)) / std
         a = harmonics.analyse(torch.from_numpy(anomaly).float())
         products.index_add_(0, harmonics.degree, torch.einsum("tck,tdk->kcd", a, a).double())
+        parts.append(a)
     modes = (2.0 * torch.arange(degrees) + 1) * len(data.times)
     covariance = torch.stack([_pooled(products, modes, degree) for degree in range(degrees)])
-    variances, vectors = torch.linalg.eigh(covariance)
-    floor = SMALLEST_SHARE * variances[:, -1:]
-    return AttractorStatistics(torch.from_numpy(climate).float(), vectors.float(), variances.maximum(floor).float())
+    values, vectors = torch.linalg.eigh(covariance)
+    along = [torch.einsum("kcd,nck->ndk", vectors.float()[harmonics.degree], a).square().sum(0) for a in parts]
+    variances = _of_cells(torch.stack(along).sum(0) / len(data.times), cells(degrees))
+    floor = SMALLEST_SHARE * values[harmonics.degree, -1]
+    return AttractorStatistics(torch.from_numpy(climate).float(), vectors.float(), variances.maximum(floor.float()))
+
+
+def _of_cells(squares: torch.Tensor, cell: torch.Tensor) -> torch.Tensor:
+    """Means over the cells, for each coefficient (C, degrees^2): single ones have too few independent samples."""
+    total = squares.new_zeros(len(squares), int(cell.max()) + 1).index_add_(1, cell, squares)
+    return (total / torch.bincount(cell))[:, cell]
 
 
 def _pooled(products: torch.Tensor, modes: torch.Tensor, degree: int) -> torch.Tensor:
