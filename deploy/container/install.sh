@@ -24,4 +24,11 @@ python3 -m venv "$tools"
 "$tools/bin/cyclonedx-py" environment --output-reproducible --output-format JSON \
     --output-file "$prefix/sbom.cdx.json" "$prefix/bin/python"
 rm -rf "$tools"
+# What only those need who build or test libraries: a quarter of a gigabyte.
+for packages in "$prefix"/lib/python3*/site-packages; do
+    rm -rf "$packages"/torch/test "$packages"/torch/include "$packages"/pandas/tests
+    find "$packages"/torch/bin -type f ! -name torch_shm_manager -delete
+    find "$packages"/sympy "$packages"/dask "$packages"/distributed "$packages"/networkx -depth -type d -name tests \
+        -exec rm -rf {} +
+done
 "$prefix/bin/pip" uninstall --yes --quiet setuptools pip
