@@ -28,6 +28,7 @@ __all__ = ["Bundle", "Card", "Climatology", "NetworkCard", "open_bundle"]
 
 FloatArray = npt.NDArray[np.float32]
 DEFAULT = Path(__file__).resolve().parent.parent / "emulators" / "bundles" / "default"
+FORMAT = 1
 FILES = ("bundle.toml", "prior.safetensors", "emulator.safetensors", "statics.nc")
 PACKED_MAXIMUM = 32766  # 32767 and its negative are netCDF's default fill value or next to it
 
@@ -44,6 +45,7 @@ class Card(BaseModel):
     """What ``bundle.toml`` says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    format: int = Field(default=1, ge=1, description="of the bundle's files, counted up when an older program errs")
     name: str
     version: str
     licence: str
@@ -114,7 +116,10 @@ def open_bundle(location: str) -> Bundle:
     if missing:
         raise BundleError(f"bundle {path}: expected the files {', '.join(FILES)}; missing: {', '.join(missing)}")
     try:
-        card = Card.model_validate(tomllib.loads((path / "bundle.toml").read_text()))
+        told = tomllib.loads((path / "bundle.toml").read_text())
+        if (found := told.get("format", 1)) not in range(FORMAT + 1):
+            raise BundleError(f"bundle {path}: format {found}; this program knows {FORMAT}: install the newer one")
+        card = Card.model_validate(told)
         channels = tuple(channel(name) for name in card.channels)
     except (OSError, ValidationError, ValueError) as error:
         raise BundleError(f"bundle {path}: bundle.toml is not a model card: {error}") from error

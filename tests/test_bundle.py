@@ -73,3 +73,12 @@ def test_a_static_of_another_shape_is_told(copy: Path) -> None:
 def test_an_unknown_channel_is_told(tiny_bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="has no channel t700"):
         tiny_bundle.index("t700")
+
+
+@pytest.mark.parametrize("found", ["2", '"x"', "-1"])
+def test_bundle_of_a_newer_format_asks_for_the_newer_program(copy: Path, found: str) -> None:
+    card = copy / "bundle.toml"
+    assert "format = 1\n" in card.read_text()
+    card.write_text(card.read_text().replace("format = 1\n", f"format = {found}\n") + "key_of_a_later_version = 1\n")
+    with pytest.raises(BundleError, match=r"^bundle [^\n]*: format \S+; this program knows 1: install the newer one$"):
+        open_bundle(str(copy))

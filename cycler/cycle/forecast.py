@@ -2,6 +2,7 @@
 
 from dacycle.cycler.cycle.states import Stage
 from dacycle.cycler.cycle.task import FORECAST, INITIAL, Task
+from dacycle.errors import BundleError
 
 __all__ = ["forecast"]
 
@@ -21,6 +22,13 @@ def forecast(task: Task) -> None:
     else:
         assert task.initial is not None
         initial = task.initial.states(task)
+    shape = len(task.bundle.channels), *task.bundle.coarse.shape
+    if initial.shape[1:] != shape:
+        raise BundleError(
+            f"{task.record.label}: the analysis to start from has the shape {initial.shape[1:]}, bundle "
+            f"{task.bundle.card.name} expects {shape}: "
+            "go back to the bundle it was made with, or set another [paths] state"
+        )
     members = task.config.ensemble.members
     initial = initial[[i % len(initial) for i in range(members)]]
     parts = []

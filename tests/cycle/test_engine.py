@@ -23,7 +23,8 @@ from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, INITIAL, OBSERVATION
 from dacycle.cycler.cycle.workspace import Kept
 from dacycle.cycler.products.manifest import read_manifest, verify
 from dacycle.cycler.products.observations import read_observations
-from dacycle.errors import ConfigError, DacycleError, StateError
+from dacycle.emulators.grid import gaussian_grid
+from dacycle.errors import BundleError, ConfigError, DacycleError, StateError
 from dacycle.obs.batch import Quality
 from tests.cycle.small_world import START, config, hours, soundings
 
@@ -380,3 +381,12 @@ def test_equivalents_are_those_of_the_published_members(make: Make) -> None:
 def test_what_is_not_built_yet_is_refused_and_not_ignored(make: Make) -> None:
     with pytest.raises(ConfigError, match=r"assimilation\.model_observations: not available in dacycle"):
         run_cycle(make(assimilation={"model_observations": [{"location": "field.grib2"}]}), START, NOW)
+
+
+def test_bundle_of_another_grid_is_told_where_the_cycle_would_go_on(make: Make) -> None:
+    chosen = make()
+    run_cycle(chosen, START, NOW)
+    with open_engine(chosen, NOW) as engine:
+        engine.bundle = replace(engine.bundle, coarse=gaussian_grid(16, 32))
+        with pytest.raises(BundleError, match=r"shape \(17, 8, 16\), bundle tiny expects \(17, 16, 32\): go back"):
+            engine.run(hours(12), NOW)
