@@ -41,7 +41,7 @@ def test_bfloat16_stays_within_its_rounding_of_float32(tiny_bundle: Bundle) -> N
     assert 0 < difference < 4 * ROUNDING * max(said, 0.1)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch warns of what its compiler uses itself
+@pytest.mark.filterwarnings("ignore")  # torch warns of what its compiler does itself
 def test_compiled_network_draws_the_same_members(tiny_bundle: Bundle) -> None:
     require_tool("g++")
     exact = drawn(analyst(tiny_bundle, precision="float32"))
