@@ -6,7 +6,7 @@ whole ``variable``, had everything ``rejected``, or was ``silent`` although it r
 
 import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.records import CycleRecord, Departure, format_time
 from dacycle.cycler.cycle.report import finite
-from dacycle.cycler.cycle.stations import StationSummary, station_series, stations
+from dacycle.cycler.cycle.stations import station_series, stations
 from dacycle.cycler.products.folders import product_folder
 from dacycle.cycler.products.observations import ObservationTable, read_observations
 from dacycle.errors import ProductError
@@ -44,11 +44,11 @@ def coverage_json(config: Config, history: History, record: CycleRecord) -> dict
     """Every station of the cycle and of the 30 days before it."""
     reports = _reports(_table(config, record))
     summaries = {s.station: s for s in stations(history, DAYS, record.time)}
-    common = _common(reports)
+    common, usual = _common(reports), _heard_at(history, record.time)
     told = []
     for name in sorted({*reports, *summaries}):
         report, summary = reports.get(name), summaries.get(name)
-        if report is None and (summary is None or not _usual_hour(history, summary, record.time)):
+        if report is None and name not in usual:
             continue
         seen = report or summary
         if seen is None or seen.lat is None or seen.lon is None:
@@ -168,17 +168,16 @@ def _classify(report: _Report | None, common: frozenset[tuple[str, int]]) -> str
     return "layer" if common - report.pairs else "complete"
 
 
-def _usual_hour(history: History, summary: StationSummary, time: datetime) -> bool:
-    """Whether the station reports at this hour at all."""
-    if summary.expected <= summary.received:
-        return False
+def _heard_at(history: History, time: datetime) -> set[str]:
+    """Stations that reported at this hour of the day in the period."""
     rows = history.query(
-        "SELECT 1 FROM station_history s JOIN cycles c ON c.id = s.cycle WHERE s.station = ?"
-        " AND c.stream = 'delayed' AND substr(c.time, 12, 2) = ? LIMIT 1",
-        summary.station,
+        "SELECT DISTINCT s.station FROM cycles c CROSS JOIN station_history s ON s.cycle = c.id"
+        " WHERE c.stream = 'delayed' AND c.time > ? AND c.time <= ? AND substr(c.time, 12, 2) = ?",
+        format_time(time - timedelta(days=DAYS)),
+        format_time(time),
         f"{time:%H}",
     )
-    return bool(rows)
+    return {row["station"] for row in rows}
 
 
 def _overall(by_variable: dict[str, Departure]) -> float | None:
