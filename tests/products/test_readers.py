@@ -6,7 +6,8 @@
 | CDO         | its own and ecCodes    | x     | mean, spread |
 | gribberish  | its own, in Rust       | x     |        |
 | rasterio    | GDAL: g2clib, libaec   | x     |        |
-| xarray      | netCDF-C               |       | x      |
+| xarray      | netCDF4, netCDF-C      |       | x      |
+| ncdump      | Debian's netCDF-C      |       | x      |
 """
 
 import re
@@ -168,3 +169,24 @@ def test_xarray(folder: Path, sample: Ensemble) -> None:
         assert float(dataset["z500"].pressure_500) == 500
     with xr.open_dataset(folder / "analysis" / "observations.nc") as dataset:
         assert dataset.station.values[0] == b"XXM00000001"
+
+
+def test_ncdump(folder: Path, sample: Ensemble) -> None:
+    """The C library of the system, as text: the same numbers, times and units as were written."""
+    path, tool = str(folder / "analysis" / "analysis.nc"), require_tool("ncdump")
+
+    def dump(*arguments: str) -> str:
+        return subprocess.run([tool, *arguments, path], capture_output=True, text=True, check=True).stdout
+
+    header = dump("-h")
+    assert 't850:units = "K" ;' in header
+    assert 'z500:standard_name = "geopotential_height" ;' in header
+    assert 'time = "2005-08-26"' in dump("-t", "-v", "time")
+    for name in ("t850", "q850_mean", "u250_spread"):
+        k = [c.netcdf_name for c in sample.channels].index(name.split("_")[0])
+        kind = name.split("_")[1] if "_" in name else "members"
+        text = dump("-p", "9,17", "-v", name).split(f"{name} =")[-1].split(";")[0]
+        values = np.array(text.replace("\n", " ").split(","), float).reshape(-1, *sample.grid.shape)
+        truth = sample.fields(kind)[:, k]  # type: ignore[arg-type]
+        step = STEPS[sample.channels[k].variable]
+        assert np.abs(values - truth).max() <= step / 2 * 1.001 + np.spacing(np.abs(truth).max())
