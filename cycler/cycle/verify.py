@@ -46,8 +46,12 @@ def verify_json(
 ) -> dict[str, Any]:
     """The scores as the contract has them; what does not exist is None. DacycleError without published cycles."""
     records = [r for r in history.cycles(Stream.DELAYED, since=start, until=end) if r.state in PUBLISHED]
+    records = [r for r in records if CHECKED in history.artefacts(r.id)]  # retention takes what scores are made of
     if not records:
-        raise DacycleError(f"no published cycle from {start:%Y-%m-%dT%H} to {end:%Y-%m-%dT%H} in {history.path}")
+        raise DacycleError(
+            f"no published cycle from {start:%Y-%m-%dT%H} to {end:%Y-%m-%dT%H} in {history.path}, or none whose files "
+            "retention has kept"
+        )
     withheld = _scores(_at_stations(history, config, records))
     against = None
     if truth is not None:

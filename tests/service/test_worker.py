@@ -7,6 +7,7 @@ from typing import Any
 
 from dacycle.cycler.cycle.progress import Progress
 from dacycle.cycler.cycle.states import State, Stream
+from dacycle.cycler.products.folders import published_times
 from dacycle.cycler.service.worker import Worker
 from dacycle.errors import SourceError
 from tests.cycle.small_world import START, hours, soundings
@@ -124,3 +125,22 @@ class Down:
         raise SourceError("nobody answers")
 
     fetch = newest = refresh
+
+
+def test_old_products_go_after_publishing_and_scores_of_what_is_left_remain(opened: Open) -> None:
+    engine = opened(last=hours(36))
+    engine.config = engine.config.model_copy(
+        update={"products": engine.config.products.model_copy(update={"retention_days": 0.5})}
+    )
+    cycle = engine.config.cycle.model_copy(update={"rerun_window_days": 0, "cutoff_max_hours": 12})
+    engine.config = engine.config.model_copy(update={"cycle": cycle})
+    Worker(engine, Clock(hours(60))).work()
+    published = [r for r in engine.ledger.cycles(Stream.DELAYED) if r.published_at]
+    assert len(published) > 2
+    kept = [time for time, _ in published_times(engine.state)]
+    assert published[-1].time in kept
+    assert published[0].time not in kept
+    assert {e.time for e in engine.ledger.products()} == set(kept)
+    removed = engine.ledger.products(statuses=("removed",))
+    assert {e.time for e in removed} == {r.time for r in published} - set(kept)
+    assert any(text.startswith("retention: ") for text in texts(engine))
