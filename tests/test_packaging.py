@@ -27,6 +27,8 @@ def test_the_wheel_holds_code_bundle_and_demo(wheel: Path) -> None:
         assert f"dacycle/{name}" in names
     for name in ("bundle.toml", "prior.safetensors", "emulator.safetensors", "statics.nc"):
         assert f"dacycle/emulators/bundles/default/{name}" in names
+    for name in ("runbook.md", "templates/page.html", "assets/style.css", "assets/vendor/LICENSE.uplot"):
+        assert f"dacycle/cycler/service/{name}" in names
     assert sum(name.startswith("dacycle/cycler/demo/archive/access/data-y2d/QQX") for name in names) == 500
     assert not [name for name in names if name.split("/")[0] in ("cycler", "obs", "emulators", "tests")]
 
