@@ -1,6 +1,12 @@
-"""The daemon as a process whose clock starts where a test says. Usage: running.py CONFIG NOW."""
+"""The daemon as a process whose clock starts where a test says. Usage: running.py CONFIG NOW.
 
+HANG_ONCE=FILE in the environment: the first forecast stage hangs for ever, as a call into a library may, and FILE says
+that it did.
+"""
+
+import os
 import sys
+import threading
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,12 +25,32 @@ def main(path: Path, start: datetime) -> int:
         return start + timedelta(seconds=int(time.monotonic() - began))
 
     try:
+        if "HANG_ONCE" in os.environ:
+            hang_once(Path(os.environ["HANG_ONCE"]))
         config = load_config(path, {})
         configure(config.log)
         return Daemon(config, path, clock).run()
     except DacycleError as error:
         print(f"dacycle: {error}", file=sys.stderr)
         return 1
+
+
+def hang_once(told: Path) -> None:
+    """Replace the forecast stage by one that hangs while ``told`` is absent."""
+    import torch  # noqa: F401  (it takes long to load: no hang, but no progress either)
+
+    from dacycle.cycler.cycle import forecast
+    from dacycle.cycler.cycle.task import Task
+
+    real = forecast.forecast
+
+    def hanging(task: Task) -> None:
+        if not told.exists():
+            told.touch()
+            threading.Event().wait()
+        real(task)
+
+    forecast.forecast = hanging
 
 
 if __name__ == "__main__":

@@ -1,15 +1,9 @@
 """The daemon as a process: real signals, real HTTP on loopback, a second daemon on the same state."""
 
-import json
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -18,10 +12,7 @@ from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.states import State, Stream
 from tests.cycle.small_world import START, config, hours, soundings, toml
-
-ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
-NOW = hours(30)
+from tests.service.processes import ENVIRONMENT, NOW, ROOT, command, running
 
 
 @pytest.fixture
@@ -29,50 +20,6 @@ def chosen(tmp_path: Path, tiny_bundle_path: Path) -> Config:
     source = soundings(tmp_path / "archive", [hours(0), hours(12)])
     cycle = {"first": START, "cutoff_hours": 12, "cutoff_max_hours": 240}
     return config(tmp_path, source, tiny_bundle_path, cycle=cycle, log={"level": "debug"})
-
-
-class Running:
-    """A daemon whose log lines are read one by one."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process = process
-        self.log: list[dict[str, Any]] = []
-
-    def until(self, event: str, **fields: Any) -> dict[str, Any]:
-        """Read on to the next such event; fails with what there was when the log ends first."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            told = json.loads(line)
-            self.log.append(told)
-            if told["event"] == event and fields.items() <= told.items():
-                return told
-        pytest.fail(f"no {event} {fields}; log: {self.log}; {self.process.stderr and self.process.stderr.read()}")
-
-    def end(self) -> int:
-        """The rest of the log, then the exit code."""
-        assert self.process.stdout is not None
-        self.log += [json.loads(line) for line in self.process.stdout]
-        return self.process.wait()
-
-    def events(self) -> list[str]:
-        return [told["event"] for told in self.log]
-
-
-def command(path: Path, now: datetime) -> list[str]:
-    return [sys.executable, "-m", "tests.service.running", str(path), now.isoformat()]
-
-
-@contextmanager
-def running(chosen: Config, now: datetime = NOW) -> Iterator[Running]:
-    path = toml(chosen.paths.state.parent / "dacycle.toml", chosen)
-    arguments = command(path, now)
-    with subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=ROOT
-    ) as process:
-        try:
-            yield Running(process)
-        finally:
-            process.kill()
 
 
 def states(chosen: Config) -> list[tuple[datetime, str, State]]:

@@ -77,7 +77,8 @@ def test_rerun_gives_what_a_run_with_all_soundings_gives(world: World, tmp_path:
 def test_revised_soundings_count_as_late_ones_and_few_of_them_are_only_counted(world: World) -> None:
     engine, worker, clock, archive = world
     soundings(archive, TIMES, late={hours(12): 5}, revised={hours(24): 1})
-    engine.config.cycle.__dict__["rerun_min_fraction"] = 0.08  # two of twenty-five
+    choosier = engine.config.cycle.model_copy(update={"rerun_min_fraction": 0.08})  # two of twenty-five
+    worker.engine = replace(engine, config=engine.config.model_copy(update={"cycle": choosier}))
     worker.work()
     assert versions(engine) == {0: [NEW], 12: [NEW], 24: [NEW]}
     assert counted(engine) == [(3, 0, 1)]
