@@ -96,9 +96,10 @@ class Daemon:
                 self.stopping.wait()
                 notify("STOPPING=1")
                 self.log.info("stopping", doing=self.busy())
-                scheduler.shutdown(wait=False)
+                until = time.monotonic() + config.service.stop_seconds
                 self.wake.set()
-                worker.join(config.service.stop_seconds)
+            scheduler.shutdown(wait=False)
+            worker.join(max(0.0, until - time.monotonic()))
             if worker.is_alive():
                 self.log.warning("abandoned", doing=self.busy(), seconds=config.service.stop_seconds)
                 # The stage cannot be interrupted just now. Nothing is lost: the next start finds it unfinished.
@@ -243,6 +244,8 @@ class Daemon:
         if self._http is not None:
             self._http.stop()  # its process holds the port
         notify("STATUS=starting anew after a stage hung")
+        if self._http is not None:
+            self._http.stop()
         sys.stdout.flush()
         sys.stderr.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -65,6 +65,7 @@ def test_stage_that_hangs_ends_the_program_which_starts_itself_anew(
     address, heard = supervisor
     source = Path(chosen.source.location)
     calm = config(tmp_path / "calm", source, tiny_bundle_path, cycle=chosen.cycle.model_dump())
+    (tmp_path / "calm").mkdir()
     with running(calm) as daemon:
         daemon.until("cycle_end", cycle="2021-03-01T12")
     hung = tmp_path / "hung"
@@ -95,9 +96,9 @@ def test_stage_that_hangs_ends_the_program_which_starts_itself_anew(
 
 
 def test_sigterm_in_mid_assimilation_ends_within_20_seconds_and_nothing_is_drawn_twice(chosen: Config) -> None:
-    chosen = with_steps(chosen, 300)
+    chosen = with_steps(chosen, 100)
     with running(chosen) as daemon:
-        daemon.until("chunk", stage="assimilate", done=300)
+        daemon.until("chunk", stage="assimilate", done=100)
         began = time.monotonic()
         daemon.process.send_signal(signal.SIGTERM)
         assert daemon.end() == 0
@@ -108,9 +109,9 @@ def test_sigterm_in_mid_assimilation_ends_within_20_seconds_and_nothing_is_drawn
     with History.read(chosen.paths.state) as history:
         assert [r.state for r in history.cycles()] == [State.PENDING]
     with running(chosen) as daemon:
-        daemon.until("chunk", stage="assimilate", done=300)
+        daemon.until("chunk", stage="assimilate", done=100)
         assert (drawn.stat().st_mtime_ns, drawn.stat().st_ino) == stamp
-        daemon.until("chunk", stage="assimilate", done=600)
+        daemon.until("chunk", stage="assimilate", done=200)
         begun = [t["stage"] for t in daemon.log if t["event"] == "stage_begin"]
         assert begun == ["assimilate"], "neither the ingest nor the forecast is done again"
         daemon.until("cycle_end", cycle="2021-03-01T00")
@@ -135,7 +136,7 @@ def test_daemon_that_cannot_run_cycles_is_not_ready_and_says_why(chosen: Config,
     with running(with_service(chosen, hang_seconds=3600), HANG_ONCE=str(tmp_path / "hung")) as daemon:
         url = daemon.until("started")["url"]
         daemon.until("stage_begin", stage="forecast")
-        assert httpx.get(f"{url}readyz").status_code == 200
+        assert httpx.get(f"{url}readyz", timeout=60).status_code == 200
     nowhere = {"location": str(tmp_path / "empty")}
     soundings(tmp_path / "empty", [])
     empty = chosen.model_copy(
@@ -148,16 +149,16 @@ def test_daemon_that_cannot_run_cycles_is_not_ready_and_says_why(chosen: Config,
         url = daemon.until("started")["url"]
         daemon.until("first")
         for _ in range(100):
-            answer = httpx.get(f"{url}readyz")
+            answer = httpx.get(f"{url}readyz", timeout=60)
             if "nothing to begin with" in answer.text:
                 break
             time.sleep(0.1)
         assert (answer.status_code, answer.text.split(":")[0]) == (503, "nothing to begin with")
-        assert httpx.get(f"{url}healthz").status_code == 200
+        assert httpx.get(f"{url}healthz", timeout=60).status_code == 200
 
 
 def test_status_answers_within_half_a_second_while_a_cycle_runs_and_never_blocks_the_writer(chosen: Config) -> None:
-    chosen = with_steps(chosen, 2000)
+    chosen = with_steps(chosen, 1000)
     path = toml(chosen.paths.state.parent / "status.toml", chosen)
     command = [sys.executable, "-m", "dacycle.cycler.main", "status", "--json", "--config", str(path)]
     with running(chosen) as daemon:
