@@ -31,29 +31,30 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--days", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quiet-days", type=int, default=QUIET_DAYS, help="without faults, at the end")
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--life", type=int, help="the first step of one process (used by the program itself)")
     args = parser.parse_args()
     if args.life is not None:
         from tests.faults.soak_life import live
 
-        live(args.folder, args.bundle, args.seed, args.days, args.life)
+        live(args.folder, args.bundle, schedule(args.seed, steps_of(args.days - args.quiet_days)), args.days, args.life)
         return 0
     args.folder.mkdir(parents=True, exist_ok=True)
     bundle = args.bundle or _bundle(args.folder / "bundle")
-    report = soak(args.folder, bundle, args.days, args.seed)
+    report = soak(args.folder, bundle, args.days, args.seed, args.quiet_days)
     print(json.dumps(report, indent=1))
     return 0 if not report["problems"] else 1
 
 
-def soak(folder: Path, bundle: Path, days: int, seed: int) -> dict[str, Any]:
+def soak(folder: Path, bundle: Path, days: int, seed: int, quiet_days: int = QUIET_DAYS) -> dict[str, Any]:
     """Run it all; what was measured, and ``problems``: what ought not to be."""
     steps = steps_of(days)
     log = folder / "log.jsonl"
     step = 0
     while step < steps:
         command = [sys.executable, "-m", "tests.faults.soak", str(folder), "--bundle", str(bundle)]
-        command += ["--seed", str(seed), "--days", str(days), "--life", str(step)]
+        command += ["--seed", str(seed), "--days", str(days), "--quiet-days", str(quiet_days), "--life", str(step)]
         code = subprocess.run(command, check=False, stdout=sys.stderr).returncode
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         if code not in (0, -signal.SIGKILL):
@@ -61,7 +62,7 @@ def soak(folder: Path, bundle: Path, days: int, seed: int) -> dict[str, Any]:
         step = lines[-1]["step"] + 1 if lines else 0
         if code == -signal.SIGKILL:
             step += 1  # the fault killed it in the step after the last that it noted; the next process sees the time on
-    return account(folder, bundle, lines, schedule(seed, steps - QUIET_DAYS * 4), days)
+    return account(folder, bundle, lines, schedule(seed, steps_of(days - quiet_days)), days)
 
 
 def steps_of(days: int) -> int:

@@ -23,8 +23,8 @@ from dacycle.cycler.service.worker import Worker
 from dacycle.errors import DacycleError, SourceError, StateError
 from dacycle.obs.source import SoundingSource
 from tests.cycle.small_world import START, STATIONS, config, soundings
-from tests.faults.soak import QUIET_DAYS, STEP, steps_of
-from tests.faults.soak_faults import Fault, schedule
+from tests.faults.soak import STEP, steps_of
+from tests.faults.soak_faults import Fault
 
 LAG = timedelta(hours=12)
 KEPT = timedelta(days=40)
@@ -42,11 +42,10 @@ def configured(folder: Path, bundle: Path) -> Config:
     )
 
 
-def live(folder: Path, bundle: Path, seed: int, days: int, first: int) -> None:
+def live(folder: Path, bundle: Path, faults: list[Fault], days: int, first: int) -> None:
     """From step ``first`` to the last."""
     configure(Log(level="error"))
     steps = steps_of(days)
-    faults = schedule(seed, steps - QUIET_DAYS * 4)
     world = World(folder, faults)
     world.reach(first)
     chosen = configured(folder, bundle)
