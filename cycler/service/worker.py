@@ -238,6 +238,6 @@ class Worker:
 
 
 def _waits(record: CycleRecord, now: datetime) -> bool:
-    """Whether to leave a cycle alone that did not come to its end; a clock that was set back makes none wait."""
+    """Whether to leave a cycle alone that did not come to its end; a clock that was set back makes none wait long."""
     doubled = WAIT * 2.0 ** max(record.failed_attempts - 1, 0)
-    return timedelta(0) <= now - record.changed_at < min(doubled, LONGEST_WAIT)
+    return -WAIT <= now - record.changed_at < min(doubled, LONGEST_WAIT)
