@@ -48,12 +48,16 @@ def _write(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     save_file({name: value.contiguous() for name, value in tensors.items()}, path / "emulator.safetensors")
 
 
-def test_lucie_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("attractor", [False, True])
+def test_lucie_comes_back_as_it_was_saved(tmp_path: Path, attractor: bool) -> None:
     torch.manual_seed(0)
-    lucie = Lucie(DEFAULT_CHANNELS, GRID, LucieArguments(**SMALL))
+    arguments = SMALL | {"attractor": attractor}
+    lucie = Lucie(DEFAULT_CHANNELS, GRID, LucieArguments(**arguments))
+    if lucie.attractor is not None:
+        lucie.attractor.variances += torch.rand_like(lucie.attractor.variances)
     lucie.mean += torch.randn_like(lucie.mean)
     _write(tmp_path, lucie.state_dict())
-    loaded = load_emulator(_bundle(tmp_path, "lucie", SMALL), "cpu")
+    loaded = load_emulator(_bundle(tmp_path, "lucie", arguments), "cpu")
     state = torch.rand(2, 17, 8, 16)
     start = datetime(2001, 1, 1, tzinfo=UTC)
     assert torch.equal(loaded.forecast(state, start, 12), lucie.forecast(state, start, 12))
