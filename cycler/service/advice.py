@@ -20,10 +20,15 @@ ADVICE: tuple[tuple[str, str, str], ...] = (
         "If soundings come later, the cycle is rerun by itself within the window.",
         "freeforecaststreak",
     ),
+    (r"clock jumped", "Check the machine's time synchronisation; cycles go on by themselves.", ""),
+    (r"damaged and repaired", "Check the disk; the damaged ledger was kept beside the new one.", "down"),
+    (r"damaged; they were made anew", "Nothing was lost; if it happens again, check the disk.", ""),
+    (r"no backup of the ledger", "Make room or mend the folder; it is tried again.", "disklow"),
+    (r"soundings in \d+ cycles in a row", "Check the source with dacycle doctor; it may have moved.", "noobservations"),
     (r"configuration stays as it was", "Mend the file, check it with dacycle doctor, send SIGHUP again.", ""),
     (r"\d+ problems, the first", "Some files could not be read; the others were used.", "sourcestale"),
     (r"early stream stopped", "The delayed cycle is not affected; it is tried again within half an hour.", ""),
-    (r"(disk|space|room)\b", "Make room, or set [products] retention_days.", "disklow"),
+    (r"(disk is|no space|GB free|MB free)\b", "Make room, or set [products] retention_days.", "disklow"),
     (r"blacklist", "The station is used again by itself when its departures are normal.", "highrejection"),
 )
 """Pattern -> what to do, and the runbook's entry; the first that is found counts."""
