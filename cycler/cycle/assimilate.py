@@ -28,7 +28,7 @@ def assimilate(task: Task) -> None:
     """Check against the background, withhold, draw the members chunk by chunk, compare them with all values.
 
     Chunks that were drawn before an interruption are kept. Where nothing is left to assimilate, the delayed stream
-    goes on with the lifted forecast, and the early one lets the prior refine it.
+    goes on with the lifted and inflated forecast, and the early one lets the prior refine it.
     """
     from dacycle.cycler.assimilation.fields import lift, observe
 
@@ -54,6 +54,8 @@ def assimilate(task: Task) -> None:
         if coarse is not None:
             increment = task.states().mean(0) - lift(task.bundle, coarse, time).mean(0)
             work.keep_arrays(Stage.ASSIMILATE, INCREMENT, packed(increment))
+    elif coarse is not None:
+        _go_on(task, coarse)
     analysis = observe(task.bundle, task.states(), batch)
     told = {"analysis": analysis, "climatology": climatology}
     if background is not None:
@@ -80,6 +82,28 @@ def _listings(task: Task) -> list[Listing]:
             text = f"{listing.station} is blacklisted in {listing.variable} until {listing.until:%Y-%m-%d}"
             ledger.tell(f"{text}: {listing.reason}", task.record.changed_at, "warning", task.record.id)
     return ledger.blacklist(time)
+
+
+def _go_on(task: Task, coarse: FloatArray) -> None:
+    """Without soundings: the forecast, with departures from its mean that are as large as its errors must be."""
+    import torch
+
+    from dacycle.cycler.assimilation.fields import lift
+    from dacycle.cycler.assimilation.inflation import inflate
+
+    prior, bundle, time = task.models.analyst.prior.gaussian, task.bundle, task.record.time
+    hours = (time - task.origin).total_seconds() / 3600.0
+    device, std = prior.rest.device, bundle.climatology.std
+    members = lift(bundle, coarse, time)
+    departures = torch.as_tensor((members - members.mean(0)) / std, device=device)
+    error = torch.as_tensor(bundle.forecast_error, device=device)
+    wider = inflate(prior, error, departures, hours).cpu().numpy() * std
+    members = (members.mean(0) + wider).astype(np.float32)
+    for k, channel in enumerate(bundle.channels):
+        if channel.variable == "q":
+            members[:, k] = np.maximum(members[:, k], 0.0)
+    for chunk in task.chunks:
+        task.work.keep_array(Stage.ASSIMILATE, task.chunk_name(chunk), members[chunk[0] - 1 : chunk[-1]])
 
 
 def _draw(task: Task, batch: ObservationBatch, coarse: FloatArray | None) -> None:

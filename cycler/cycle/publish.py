@@ -1,13 +1,12 @@
 """The publish stage: the ensemble and every observation as files that others read."""
 
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.models import threads
-from dacycle.cycler.cycle.states import Stage, State
+from dacycle.cycler.cycle.states import Stage
 from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, FORECAST, INITIAL, Task
 from dacycle.cycler.products.catalogue import lying
 from dacycle.cycler.products.derived import derive, ingredients
@@ -35,7 +34,7 @@ def publish(task: Task) -> None:
     analysis: Ensemble | None = None
     forecasts: tuple[Ensemble, ...] = ()
     if task.free:
-        start = _origin(task)
+        start = task.origin
         hours = int((record.time - start).total_seconds()) // 3600
         forecasts = (Ensemble(states, channels, bundle.grid, start, hours, wanted),)
     else:
@@ -143,14 +142,3 @@ def _runtime(task: Task) -> dict[str, object]:
         "seconds": {name: stage.seconds for name, stage in stages.items() if stage.seconds is not None},
         "started": {name: f"{stage.started_at:%Y-%m-%dT%H:%M:%SZ}" for name, stage in stages.items()},
     }
-
-
-def _origin(task: Task) -> datetime:
-    """When the last cycle was in which soundings had a say, or the initial field."""
-    origin = task.base
-    if origin is None:
-        assert task.start is not None
-        return task.start
-    while origin.state == State.PUBLISHED_FREE_FORECAST and origin.base is not None:
-        origin = task.ledger.by_id(origin.base)
-    return origin.time

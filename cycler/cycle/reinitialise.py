@@ -8,6 +8,6 @@ __all__ = ["reinitialise"]
 
 
 def reinitialise(task: Task) -> None:
-    """Analyses downsampled to the emulator's grid; where no sounding had a say, the forecast goes on as it is."""
-    states = task.work.array(FORECAST) if task.free else coarsen(task.bundle, task.states())
+    """Analyses downsampled to the emulator's grid, or inflated forecasts; the early stream's go on as they are."""
+    states = task.work.array(FORECAST) if task.free and task.early else coarsen(task.bundle, task.states())
     task.work.keep_array(Stage.REINITIALISE, INITIAL, states.astype("float32"))

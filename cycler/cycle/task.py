@@ -14,7 +14,7 @@ from dacycle.cycler.cycle.ledger import Ledger
 from dacycle.cycler.cycle.models import Models
 from dacycle.cycler.cycle.progress import Observer, Progress
 from dacycle.cycler.cycle.records import CycleRecord
-from dacycle.cycler.cycle.states import Stage, Stream
+from dacycle.cycler.cycle.states import Stage, State, Stream
 from dacycle.cycler.cycle.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -94,6 +94,17 @@ class Task:
     def free(self) -> bool:
         """Whether no sounding had a say: known once the assimilate stage is over."""
         return self.ledger.counts(self.record.id).used == 0
+
+    @property
+    def origin(self) -> datetime:
+        """When the last cycle before this one was in which soundings had a say, or the initial field."""
+        origin = self.base
+        if origin is None:
+            assert self.start is not None
+            return self.start
+        while origin.state == State.PUBLISHED_FREE_FORECAST and origin.base is not None:
+            origin = self.ledger.by_id(origin.base)
+        return origin.time
 
     def states(self) -> FloatArray:
         """The ensemble on the analysis grid: as drawn, or the forecast lifted onto it."""

@@ -139,15 +139,17 @@ def test_daemon_that_cannot_run_cycles_is_not_ready_and_says_why(chosen: Config,
         assert httpx.get(f"{url}readyz", timeout=60).status_code == 200
     nowhere = {"location": str(tmp_path / "empty")}
     soundings(tmp_path / "empty", [])
+    (tmp_path / "nothing").mkdir()
     empty = chosen.model_copy(
         update={
+            "paths": chosen.paths.model_copy(update={"state": tmp_path / "nothing" / "state"}),
             "source": chosen.source.model_copy(update=nowhere),
             "cycle": chosen.cycle.model_copy(update={"first": None}),
         }
     )
     with running(empty) as daemon:
         url = daemon.until("started")["url"]
-        for _ in range(600):
+        for _ in range(200):
             answer = httpx.get(f"{url}readyz", timeout=60)
             if "nothing to begin with" in answer.text:
                 break
