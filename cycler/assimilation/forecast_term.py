@@ -25,16 +25,23 @@ SHARE_BOUNDS = (0.01, 0.995)
 class ForecastTerm:
     """Observes degrees below ``error_covariance.shape[0]``; ``values`` (channels, l*l) are T f / (1 - p)."""
 
-    def __init__(self, prior: GaussianPrior, slope: Tensor, error_covariance: Tensor, forecast: Tensor) -> None:
+    def __init__(
+        self,
+        prior: GaussianPrior,
+        slope: Tensor,
+        error_covariance: Tensor,
+        forecast: Tensor,
+        bounds: tuple[float, float] = SHARE_BOUNDS,
+    ) -> None:
         """``slope`` and ``error_covariance`` (degrees, channels, channels), of scaled coefficients: the calibrated
         forecast is E[x | f] = slope f, the covariance that of x - slope f. ``forecast`` (channels, nlat, nlon): the
-        normalised mean forecast, lifted to the analysis grid."""
+        normalised mean forecast, lifted to the analysis grid. ``bounds`` of the error's share of the climate."""
         degrees = error_covariance.shape[0]
         self.count = degrees**2
         values = prior.eigenvalues[:degrees].clamp_min(1e-6)
         whiten = prior.eigenvectors[:degrees].transpose(-1, -2) / values.sqrt()[..., None]
         share, rotation = torch.linalg.eigh(whiten @ error_covariance @ whiten.transpose(-1, -2))
-        share = share.clamp(*SHARE_BOUNDS)
+        share = share.clamp(*bounds)
         self.transform = rotation.transpose(-1, -2) @ whiten  # T, (degrees, channels, channels)
         degree = prior.harmonics.degree[: self.count]
         self._transform_at = self.transform[degree]

@@ -5,8 +5,8 @@
     /tmp/peers/bin/pip install -c constraints.txt azula==0.11.1 nvidia-physicsnemo==2.2.2
     OMP_NUM_THREADS=1 /tmp/peers/bin/python -m tests.benchmarks.guided_samplers [--bundle default] [--members 1]
 
-(The peers are in an environment of their own: physicsnemo brings many packages. `--no-deps` and the few that its imports
-name will do, too; timm and torchvision are replaced by an empty module where they are absent, the samplers do not use
+(The peers have an environment of their own: physicsnemo brings many packages. `--no-deps` and the few that its
+imports name will do, too; timm and torchvision are replaced by an empty module where they are absent, the samplers do not use
 them.) Every contender runs in a process of its own, three times in turn; the smallest CPU time counts. Their noise is
 white per pixel, ours on the sphere: with u = x sqrt(w), w the area weight, they sample the same distribution.
 
