@@ -162,7 +162,9 @@ def main() -> None:
     for name, members, method in rows:
         began = time.process_time()
         error, spread = twin(method, members, args.cycles)
-        print(f"| {name} | {members} | {error:.3f} | {spread:.3f} | {(time.process_time() - began) / args.cycles:.3f} |")
+        print(
+            f"| {name} | {members} | {error:.3f} | {spread:.3f} | {(time.process_time() - began) / args.cycles:.3f} |"
+        )
 
 
 if __name__ == "__main__":
