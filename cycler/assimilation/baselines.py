@@ -83,9 +83,9 @@ def letkf(
 def unresolved(bundle: Bundle, prior: GaussianPrior) -> FloatArray:
     """Variance (channels,) of the normalised state in the degrees that the emulator's grid lacks."""
     first = min(bundle.coarse.shape)
-    diagonal = prior.covariance.diagonal(dim1=1, dim2=2)
+    diagonal = prior.covariance.cpu().diagonal(dim1=1, dim2=2)  # LETKF computes on the CPU, wherever the prior is
     modes = 2 * torch.arange(len(diagonal)) + 1
-    beyond = (modes[:, None] * diagonal)[first:].sum(0) / (4 * math.pi * prior.scale**2) + prior.rest
+    beyond = (modes[:, None] * diagonal)[first:].sum(0) / (4 * math.pi * prior.scale**2) + prior.rest.cpu()
     return np.asarray(beyond.numpy())
 
 
@@ -99,7 +99,7 @@ def _draws_of_forecast_error(
     degrees = len(covariance)
     noises = [MemberNoise(seed, time, 2 * k + 1) for k in range(count)]  # one of each antithetic pair
     white = torch.stack([noise.draw((len(bundle.channels), degrees**2)) for noise in noises])
-    degree = prior.harmonics.degree[: degrees**2]
+    degree = prior.harmonics.degree[: degrees**2].cpu()
     a = torch.einsum("kcd,mdk->mck", root[degree], white - white.mean(0))
     fields: Tensor = Harmonics(bundle.coarse, degrees).synthesise(a / prior.scale)
     std = regrid(torch.as_tensor(bundle.climatology.std), bundle.grid, bundle.coarse)

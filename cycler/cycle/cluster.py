@@ -123,14 +123,18 @@ class Cluster:
                 if done or count:
                     moved = monotonic.monotonic()
                 elif monotonic.monotonic() - moved > PATIENCE_SECONDS:
-                    workers = len(client.scheduler_info(n_workers=-1)["workers"])
-                    raise ClusterError(f"nothing happened on {workers} dask workers for {PATIENCE_SECONDS:g} s")
+                    raise ClusterError(f"nothing happened on {self.workers()} dask workers for {PATIENCE_SECONDS:g} s")
                 check(count)
                 for future in done:
                     yield pending.pop(future), _result(future)
         finally:
             client.cancel([*pending, shared])
             client.unsubscribe_topic(topic)
+
+    def workers(self) -> int:
+        """How many workers there are; ClusterError without any."""
+        self._require_workers(self.client)
+        return len(self.client.scheduler_info(n_workers=-1)["workers"])
 
     def _require_workers(self, client: "Client") -> None:
         try:

@@ -60,6 +60,8 @@ def examine(path: Path | None, now: datetime) -> Iterator[Finding]:
     yield _try("bundle", bundle)
     if found:
         yield _try("networks", lambda: _networks(config, found[0]))
+        if config.ensemble.executor == "dask" and config.ensemble.address is not None:
+            yield _try("cluster", lambda: _cluster(config, found[0]))
     yield _try("source", lambda: _source(config, now))
     yield _try("state", lambda: _state(config))
     if found:
@@ -86,6 +88,16 @@ def _card(bundle: Bundle) -> str:
         *([f"scores in its own world: {scores}"] if scores else []),
     ]
     return "\n                 ".join(lines)
+
+
+def _cluster(config: Config, bundle: Bundle) -> str:
+    from dacycle.cycler.cycle.cluster import Cluster
+
+    cluster = Cluster(config, bundle)
+    try:
+        return f"{config.ensemble.address}: {cluster.workers()} dask workers"
+    finally:
+        cluster.close()
 
 
 def _networks(config: Config, bundle: Bundle) -> str:

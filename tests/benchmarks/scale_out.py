@@ -10,6 +10,7 @@ import time
 
 from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.config import Config
+from dacycle.cycler.cycle.cluster import Cluster
 from dacycle.cycler.cycle.executor import Chunk, Executor, Known
 from dacycle.cycler.cycle.models import Models
 from tests.benchmarks.demo_analysis import demo_analysis
@@ -29,13 +30,14 @@ def main() -> None:
     chunks = [numbers[i : i + args.chunk] for i in range(0, len(numbers), args.chunk)]
     ensemble = {"members": args.members, "chunk": args.chunk, "threads": 1}
     assimilation = {"steps": args.steps}
-    here, digest = timed(executor(bundle, {**ensemble}, assimilation), known, chunks, 1)
-    print(f"{args.members} members, {args.steps} steps, {len(known.batch)} values: here {here:.1f} s, {digest[:12]}")
+    here, work, digest = timed(executor(bundle, {**ensemble}, assimilation), known, chunks, 1)
+    print(f"{args.members} members, {args.steps} steps, {len(known.batch)} values: {here:.1f} s, {work:.1f} s of work")
     for workers in args.workers:
         chosen = {**ensemble, "executor": "dask", "workers": workers}
-        seconds, found = timed(executor(bundle, chosen, assimilation), known, chunks, workers)
-        told = f"{here / seconds:.2f} times as fast, {seconds * workers / here - 1:+.1%} processor time"
-        print(f"dask, {workers} workers: {seconds:.1f} s, {told}, {'same bits' if found == digest else 'OTHER BITS'}")
+        seconds, spent, found = timed(executor(bundle, chosen, assimilation), known, chunks, workers)
+        told = f"{here / seconds:.2f} times as fast; {spent:.1f} s of processors, {spent / work - 1:+.1%}"
+        bits = "same bits" if found == digest else "OTHER BITS"
+        print(f"dask, {workers} workers: {seconds:.1f} s, {told}; {bits}", flush=True)
 
 
 def executor(bundle: Bundle, ensemble: dict[str, object], assimilation: dict[str, object]) -> Executor:
@@ -43,17 +45,23 @@ def executor(bundle: Bundle, ensemble: dict[str, object], assimilation: dict[str
     return Models(config, bundle).executor
 
 
-def timed(executor: Executor, known: Known, chunks: list[Chunk], workers: int) -> tuple[float, str]:
-    """Seconds for all chunks, with the models loaded before, and the digest of what was drawn."""
+def timed(executor: Executor, known: Known, chunks: list[Chunk], workers: int) -> tuple[float, float, str]:
+    """Seconds for all chunks, with the models loaded before; seconds of all processes' processors; the bits' digest."""
     list(executor.draw(known, [[100 + i] for i in range(workers)], lambda calls: None))
-    began = time.perf_counter()
+    began, used = time.perf_counter(), spent(executor)
     drawn = {chunk[0]: states for chunk, states in executor.draw(known, chunks, lambda calls: None)}
-    seconds = time.perf_counter() - began
+    seconds, used = time.perf_counter() - began, spent(executor) - used
     executor.close()
     total = hashlib.sha256()
     for first in sorted(drawn):
         total.update(drawn[first].tobytes())
-    return seconds, total.hexdigest()
+    return seconds, used, total.hexdigest()
+
+
+def spent(executor: Executor) -> float:
+    """Processor seconds so far, of this process (dask's scheduler is in it) and the workers."""
+    there = executor.client.run(time.process_time).values() if isinstance(executor, Cluster) else ()
+    return time.process_time() + sum(there)
 
 
 if __name__ == "__main__":

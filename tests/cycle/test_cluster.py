@@ -20,8 +20,9 @@ from dacycle.cycler.cycle.executor import Check, FloatArray, Here, Known
 from dacycle.cycler.cycle.models import Models
 from dacycle.cycler.cycle.progress import Progress, Stopped
 from dacycle.cycler.cycle.states import State, Stream
+from dacycle.cycler.service.doctor import examine
 from dacycle.errors import BundleError, ClusterError
-from tests.cycle.small_world import START, config, hours, soundings
+from tests.cycle.small_world import START, config, hours, soundings, toml
 from tests.obs.batches import NOON, batch
 from tests.tools import require_module
 
@@ -200,6 +201,17 @@ def test_scheduler_without_workers_is_told(
         cluster = Cluster(changed(chosen, "ensemble", address=empty.scheduler_address), tiny_bundle)
         with pytest.raises(ClusterError, match="no dask worker has come"):
             drawn(cluster, known)
+
+
+def test_doctor_looks_for_the_cluster(chosen: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dacycle.cycler.cycle.cluster.CONNECT_SECONDS", 5.0)
+    for address, right, told in (
+        (chosen.ensemble.address, True, "dask workers"),
+        ("tcp://127.0.0.1:1", False, "no dask scheduler at tcp://127.0.0.1:1"),
+    ):
+        path = toml(tmp_path / "dacycle.toml", changed(chosen, "ensemble", address=address))
+        [found] = [finding for finding in examine(path, NOW) if finding.subject == "cluster"]
+        assert (found.right, told in found.text) == (right, True)
 
 
 def test_hanging_workers_are_told(
