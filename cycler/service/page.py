@@ -104,7 +104,7 @@ def _cycles(site: Site, history: History) -> dict[str, Any]:
 def _departures(site: Site, history: History) -> dict[str, Any]:
     analysed = history.newest_published(Stream.DELAYED, State.PUBLISHED)
     if analysed is None:
-        return {"analysed": None, "rows": [], "counts": None, "covariances": []}
+        return {"analysed": None, "rows": [], "counts": None, "factors": []}
     statistics = history.statistics(analysed.id)
     rows = [
         (channel(name), found, statistics.omb.get(name), finite(statistics.spread_skill.get(name)))
@@ -114,7 +114,7 @@ def _departures(site: Site, history: History) -> dict[str, Any]:
         "analysed": analysed,
         "rows": [(c, *(_scaled(c.variable, d) for d in (b, a)), a.n, r) for c, a, b, r in rows],
         "counts": history.counts(analysed.id),
-        "covariances": covariances(history),
+        "factors": _factors(history, analysed.id),
     }
 
 
@@ -129,9 +129,22 @@ def _scaled(variable: str, departure: Any) -> tuple[str, str]:
     return tuple("" if finite(x) is None else f"{x * factor:.3g}" for x in (departure.bias, departure.rms))  # type: ignore[return-value]
 
 
-def covariances(history: History) -> list[Any]:
-    """The adapted factors of errors."""
-    return []
+FACTORS = {
+    "observation": "Observation errors: factor of the variance in the table",
+    "forecast": "Forecast errors: factor of the variance in the bundle",
+    "climate": "Climate: factor of the variance in the bundle",
+    "desroziers": "Desroziers' check of observation errors: 1 is right",
+}
+
+
+def _factors(history: History, cycle: int) -> list[tuple[str, list[tuple[str, float]]]]:
+    """What the cycle's innovations made of the errors, by channel; empty without adaptation."""
+    if not history.query("SELECT 1 FROM sqlite_master WHERE name = 'covariances'"):
+        return []
+    known: dict[str, list[tuple[str, float]]] = {}
+    for row in history.query("SELECT kind, key, value FROM covariances WHERE cycle = ?", cycle):
+        known.setdefault(row["kind"], []).append((row["key"], row["value"]))
+    return [(title, known[kind]) for kind, title in FACTORS.items() if kind in known]
 
 
 def _events(site: Site, history: History) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """The HTTP side through a real server on loopback, over a ledger written by hand."""
 
+import contextlib
 import json
 import math
 import socket
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,6 +83,9 @@ def filled(config: Config) -> Config:
                 ledger.set_statistics(cycle, Statistics(departure, departure, {"t850": 0.9, "2t": math.nan}))
         ledger.set_note(SOURCE_NEWEST, format_time(START))
         ledger.tell("the source cannot be read: <b>", NOW, "warning")
+    with contextlib.closing(sqlite3.connect(config.paths.state / "ledger.sqlite")) as db, db:
+        db.execute("CREATE TABLE IF NOT EXISTS covariances (cycle INTEGER, kind TEXT, key TEXT, value REAL)")
+        db.execute("INSERT INTO covariances VALUES (1, 'observation', 't850', 1.3125), (1, 'bias', 't850:0', 0.1)")
     folder = config.paths.state / "products/2021/03/01/00"
     folder.mkdir(parents=True)
     (folder / "analysis.nc").write_bytes(bytes(range(256)) * 40)
@@ -116,6 +121,8 @@ def test_page_shows_states_reasons_and_departures_with_markup_escaped(client: ht
         assert text in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "<script>alert" not in page
+    assert "Observation errors: factor of the variance in the table" in page
+    assert "<b>1.31</b>" in page
     assert "style=" not in page  # the content security policy would refuse it
 
 
