@@ -147,7 +147,11 @@ class Ensemble(Section):
 
 class ModelObservation(Section):
     kind: Literal["grib", "netcdf"] = Field(default="grib", description="the file's format")
-    location: str = Field(description="its path")
+    location: str = Field(description="its path; %Y %m %d %H in it stand for the analysis time")
+
+    def at(self, time: datetime) -> Path:
+        """The file of an analysis time."""
+        return Path(time.strftime(self.location))
 
 
 class Assimilation(Section):
@@ -166,7 +170,7 @@ class Assimilation(Section):
     )
     withhold_fold: int = Field(default=0, ge=0, description="see withhold_folds")
     adaptive_covariance: bool = Field(
-        default=True, description="errors follow the statistics of innovations (no effect yet)"
+        default=True, description="errors, and the climate's bias, follow the innovations"
     )
     model_observations: tuple[ModelObservation, ...] = Field(
         default=(), description="fields of other models to assimilate"

@@ -28,6 +28,10 @@ ELSEWHERE = {
     "catalogue": ("dacycle.cycler.cycle.catalogue_command", "list, find, check and retire products"),
     "export": ("dacycle.cycler.cycle.export_command", "products of a period and a region as one file"),
     "osse": ("dacycle.cycler.experiments.osse", "observing-system simulation experiment: the table of methods"),
+    "folds": (
+        "dacycle.cycler.experiments.folds",
+        "a first analysis of one hour, each station withheld once, next to plain interpolation",
+    ),
     "simulate": ("dacycle.cycler.training.simulate_command", "run the nature model that bundles are trained on"),
     "bundle": ("dacycle.cycler.training.bundle_command", "put a model bundle together"),
 }
@@ -118,7 +122,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     config.add_argument("what", choices=["schema", "default"], help="JSON schema, or a commented file of defaults")
     train = commands.add_parser("train", help="train a part of a model bundle", description="Train a part of a bundle.")
     _elsewhere(train.add_subparsers(metavar="PART", required=True), list(TRAINING), TRAINING, given[1:])
-    _elsewhere(commands, ["catalogue", "export", "osse", "simulate", "bundle"], ELSEWHERE, given)
+    _elsewhere(commands, ["catalogue", "export", "osse", "folds", "simulate", "bundle"], ELSEWHERE, given)
     return parser
 
 

@@ -16,12 +16,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from dacycle.cycler.assimilation.adaptation import Adaptation
 from dacycle.cycler.assimilation.baselines import free_run, letkf
+from dacycle.cycler.assimilation.bias_term import BiasTerm
 from dacycle.cycler.assimilation.fields import lift
-from dacycle.cycler.assimilation.forecast_term import ForecastTerm
+from dacycle.cycler.assimilation.forecast_term import ForecastTerm, SpectralTerm
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.guidance import guidance
 from dacycle.cycler.assimilation.methods import METHODS, LetkfSettings, known_method, known_solver
+from dacycle.cycler.assimilation.model_term import ModelField, combined
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.points import point_operator
 from dacycle.cycler.assimilation.prior import DiffusionPrior, Precision, load_prior
@@ -84,9 +87,7 @@ class Analyst:
         self.bundle, self.settings, self.device = bundle, settings, device
         self.prior: DiffusionPrior = load_prior(bundle, device, precision, compiled)
         self._slope = torch.as_tensor(bundle.forecast_slope, device=device)
-        self._error = torch.as_tensor(bundle.forecast_error, device=device)
-        self._kept: tuple[tuple[datetime, bytes], Conditioner] | None = None
-        self._std = torch.as_tensor(bundle.climatology.std, device=device)
+        self._kept: tuple[tuple[datetime, bytes], Situation] | None = None
 
     def draw(
         self,
@@ -96,35 +97,51 @@ class Analyst:
         members: Sequence[int],
         seed: int,
         check: Callable[[], None] = lambda: None,
+        adaptation: Adaptation | None = None,
+        models: Sequence[ModelField] = (),
     ) -> FloatArray:
         """Members (len(members), channels, nlat, nlon), physical units, of the analysis at ``time``.
 
         ``batch``: only its values still to be assimilated enter. ``forecast`` (N, channels, h, w): all emulator
         members, of which the mean is observed (``letkf`` and ``none`` take them all). Each member's noise derives from
-        (seed, time, member) alone.
+        (seed, time, member) alone. ``adaptation``: what is known of the world's climate and of the forecast's error;
+        None: as in the bundle. ``models``: fields of other models, in the world's climate.
         """
+        adaptation = adaptation or Adaptation.none(tuple(c.name for c in self.bundle.channels))
         if forecast is not None and self.settings.method == "none":
             return free_run(self.bundle, time, forecast, members)
         if forecast is not None and self.settings.method == "letkf":
-            prior = self.prior.gaussian
-            return letkf(self.bundle, prior, self.settings.letkf, time, batch, forecast, members, seed)
-        system = self.system(time, batch, forecast)
+            world, prior = adaptation.world(self.bundle), self.prior.gaussian
+            return letkf(world, prior, self.settings.letkf, time, batch, forecast, members, seed)
+        situation = self.situation(time, batch, forecast, adaptation, models)
+        world = situation.world
         noises = [MemberNoise(seed, time, member) for member in members]
         with torch.no_grad():
-            x = self._sample(time, system, noises, check)
-            states = (x * self._std).cpu().numpy() + self.bundle.climatology.mean(time)
+            beta = situation.bias.draw(noises) if situation.bias is not None else None
+            x = self._sample(time, situation, beta, noises, check)
+            states = x.cpu().numpy() * world.climatology.std + world.climatology.mean(time)
+            if situation.bias is not None and beta is not None:
+                states = states + situation.bias.field(beta).cpu().numpy() * self.bundle.climatology.std
         for k, c in enumerate(self.bundle.channels):
             if c.variable == "q":
                 states[:, k] = np.maximum(states[:, k], 0.0)
         return np.asarray(states, dtype=np.float32)
 
     def _sample(
-        self, time: datetime, system: Conditioner, noises: Sequence[MemberNoise], check: Callable[[], None]
+        self,
+        time: datetime,
+        situation: "Situation",
+        beta: Tensor | None,
+        noises: Sequence[MemberNoise],
+        check: Callable[[], None],
     ) -> Tensor:
         """One normalised state per noise. Methods that need a forecast and have none start as the default does."""
         gaussian, name = self.prior.gaussian, self.settings.method
+        observations = situation.system.observations
+        if situation.bias is not None and beta is not None:
+            observations = replace(observations, innovation=situation.bias.innovation(beta))
         if METHODS[name] is METHODS["oi"]:
-            return gaussian_posterior(system, noises)
+            return gaussian_posterior(situation.system, noises, observations.innovation)
         settings = self.settings if METHODS[name].network else replace(self.settings, method=DEFAULT, solver=None)
         shape = (gaussian.channels, *gaussian.grid.shape)
 
@@ -135,35 +152,71 @@ class Analyst:
         ladder, solver = settings.plan()
         x: Tensor | float = 0.0
         if METHODS[settings.method].start == "posterior":
-            x = gaussian_posterior(system, noises)
-        guided = guidance(settings.method, gaussian).guide(self.prior.at(time), system.observations)
+            x = gaussian_posterior(situation.system, noises, observations.innovation)
+        guided = guidance(settings.method, gaussian).guide(self.prior.at(time), observations)
         return sample(guided, x + ladder[0] * white(), ladder, check, solver, white)
 
-    def system(self, time: datetime, batch: ObservationBatch, forecast: FloatArray | None) -> Conditioner:
-        """The Gaussian prior's system, the last one kept: its factor serves all chunks of a cycle."""
+    def situation(
+        self,
+        time: datetime,
+        batch: ObservationBatch,
+        forecast: FloatArray | None,
+        adaptation: Adaptation,
+        models: Sequence[ModelField] = (),
+    ) -> "Situation":
+        """What all members of a cycle share, the last one kept: its factor serves all chunks."""
         used = batch.assimilated
         seen = [used.channel, used.lat, used.lon, used.value, used.sigma] + ([] if forecast is None else [forecast])
-        key = time, hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in seen)).digest()
+        total = hashlib.sha256(adaptation.digest.encode())
+        for array in [*seen, *(np.asarray([model.factor]) for model in models), *(model.values for model in models)]:
+            total.update(np.ascontiguousarray(array).tobytes())
+        key = time, total.digest()
         if self._kept is None or self._kept[0] != key:
             self._kept = None  # let go of the old factor before the new one is made
-            gaussian = self.prior.gaussian
-            observations = self.observations(time, used, forecast)
-            self._kept = key, Conditioner(gaussian, gaussian.covariance, gaussian.rest, observations)
+            gaussian, world = self.prior.gaussian, adaptation.world(self.bundle)
+            observations = self.observations(time, used, forecast, world, models)
+            system = Conditioner(gaussian, gaussian.covariance, gaussian.rest, observations)
+            bias = BiasTerm(system, adaptation) if adaptation.biased and len(used) else None
+            self._kept = key, Situation(world, system, bias)
         return self._kept[1]
 
-    def observations(self, time: datetime, batch: ObservationBatch, forecast: FloatArray | None) -> Observations:
+    def observations(
+        self,
+        time: datetime,
+        batch: ObservationBatch,
+        forecast: FloatArray | None,
+        world: Bundle,
+        models: Sequence[ModelField] = (),
+    ) -> Observations:
         """Soundings and forecast as operators on the normalised state."""
-        points, innovation = point_operator(self.bundle, self.prior.gaussian, batch, time)
-        term = None
+        points, innovation = point_operator(world, self.prior.gaussian, batch, time)
+        term: SpectralTerm | None = None
         if forecast is not None:
-            anomaly = lift(self.bundle, forecast.mean(0), time) - self.bundle.climatology.mean(time)
-            normalised = torch.as_tensor(anomaly, device=self.device) / self._std
-            term = ForecastTerm(self.prior.gaussian, self._slope, self._error, normalised)
-        return Observations(points, innovation, term)
+            anomaly = (lift(world, forecast.mean(0), time) - world.climatology.mean(time)) / world.climatology.std
+            error = torch.as_tensor(world.forecast_error, device=self.device)
+            normalised = torch.as_tensor(anomaly, device=self.device)
+            term = ForecastTerm(self.prior.gaussian, self._slope, error, normalised)
+        mean, std = world.climatology.mean(time), world.climatology.std
+        fields = [(m, torch.as_tensor((m.values - mean[list(m.index)]) / std[list(m.index)])) for m in models]
+        # A model's factor is relative to the emulator's error as the bundle has it, whatever is thought of that now.
+        error = torch.as_tensor(self.bundle.forecast_error, device=self.device)
+        placed = [(model, anomaly.to(self.device)) for model, anomaly in fields]
+        return Observations(points, innovation, combined(self.prior.gaussian, term, placed, error))
 
 
-def gaussian_posterior(system: Conditioner, members: Sequence[MemberNoise]) -> Tensor:
+@dataclass(frozen=True)
+class Situation:
+    """``world``: the bundle with the climatology in force; ``bias``: what is still unknown of it, or None."""
+
+    world: Bundle
+    system: Conditioner
+    bias: BiasTerm | None
+
+
+def gaussian_posterior(system: Conditioner, members: Sequence[MemberNoise], innovation: Tensor | None = None) -> Tensor:
     """One exact draw per member of the Gaussian posterior (m, channels, nlat, nlon); ``system``: that of the prior.
+
+    ``innovation`` (m, n): in place of the system's own, one for each member.
 
     Conditioning by perturbed observations: a draw of the prior, moved by the gain times what the perturbed
     observations say of it, is a draw of the posterior.
@@ -176,7 +229,8 @@ def gaussian_posterior(system: Conditioner, members: Sequence[MemberNoise]) -> T
 
     a = prior.colour(white((prior.channels, prior.harmonics.lmax**2)))
     field = prior.synthesise(a)
-    r_o = observations.innovation + white((len(observations.points),)) - observations.points.apply(field)
+    innovation = observations.innovation if innovation is None else innovation
+    r_o = innovation + white((len(observations.points),)) - observations.points.apply(field)
     term, r_f = observations.forecast, None
     if term is not None:
         r_f = term.values + term.variance.sqrt() * white(term.variance.shape) - term.apply(a)

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dacycle.cycler.assimilation.fields import lift, observe
 from dacycle.cycler.bundle import Bundle
 from dacycle.emulators.grid import bilinear, gaussian_grid
 from dacycle.emulators.spectral import Harmonics
+from dacycle.errors import BundleError
 from dacycle.obs.batch import ObservationBatch
 from dacycle.obs.neighbours import EARTH_RADIUS_KM, STEP_KM, Expected
 
@@ -48,7 +50,10 @@ def expectation(bundle: Bundle, batch: ObservationBatch, forecast: npt.NDArray[n
 @lru_cache(maxsize=2)
 def _climate(path: Path) -> tuple[FloatArray, FloatArray]:
     """Covariance (degrees, channels, channels) and rest (channels,) of the bundle's Gaussian prior."""
-    weights = load_file(path / "prior.safetensors")
+    try:
+        weights = load_file(path / "prior.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{path / 'prior.safetensors'}: expected a safetensors file of the prior; {error}") from error
     covariance = weights["gaussian.covariance"].double().numpy()
     rest = weights.get("gaussian.rest", torch.zeros(covariance.shape[1])).double().numpy()
     return covariance, rest

@@ -16,13 +16,34 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 
-__all__ = ["ForecastTerm"]
+__all__ = ["ForecastTerm", "SpectralTerm"]
 
 # A forecast is never taken as perfect, nor as useless to the point of dividing by zero.
 SHARE_BOUNDS = (0.01, 0.995)
 
 
-class ForecastTerm:
+class SpectralTerm:
+    """Independent observations of a field's coefficients: values = T x + e, e ~ N(0, R), with one T per degree.
+
+    ``transform`` (degrees, channels, channels): T, on scaled coefficients; ``values`` and ``variance``
+    (channels, l*l): what is observed and the diagonal of R, which is the same within a degree.
+    """
+
+    def __init__(self, prior: GaussianPrior, transform: Tensor, values: Tensor, variance: Tensor) -> None:
+        self.count = len(transform) ** 2
+        self.transform, self.values, self.variance = transform, values, variance
+        self._transform_at = transform[prior.harmonics.degree[: self.count]]
+
+    def apply(self, a: Tensor) -> Tensor:
+        """T a: scaled coefficients (m, channels, >= l*l) -> (m, channels, l*l)."""
+        return torch.einsum("kcd,mdk->mck", self._transform_at, a[..., : self.count])
+
+    def adjoint(self, z: Tensor) -> Tensor:
+        """T' z: (m, channels, l*l) -> the same shape."""
+        return torch.einsum("kdc,mdk->mck", self._transform_at, z)
+
+
+class ForecastTerm(SpectralTerm):
     """Observes degrees below ``error_covariance.shape[0]``; ``values`` (channels, l*l) are T f / (1 - p)."""
 
     def __init__(
@@ -37,23 +58,19 @@ class ForecastTerm:
         forecast is E[x | f] = slope f, the covariance that of x - slope f. ``forecast`` (channels, nlat, nlon): the
         normalised mean forecast, lifted to the analysis grid. ``bounds`` of the error's share of the climate."""
         degrees = error_covariance.shape[0]
-        self.count = degrees**2
-        values = prior.eigenvalues[:degrees].clamp_min(1e-6)
-        whiten = prior.eigenvectors[:degrees].transpose(-1, -2) / values.sqrt()[..., None]
+        whiten = whitening(prior, degrees)
         share, rotation = torch.linalg.eigh(whiten @ error_covariance @ whiten.transpose(-1, -2))
         share = share.clamp(*bounds)
-        self.transform = rotation.transpose(-1, -2) @ whiten  # T, (degrees, channels, channels)
-        degree = prior.harmonics.degree[: self.count]
-        self._transform_at = self.transform[degree]
-        self.variance = (share / (1 - share))[degree].T.contiguous()  # R, (channels, l*l)
-        raw = prior.analyse(forecast[None])[..., : self.count]
-        a = torch.einsum("kcd,mdk->mck", slope[degree], raw)
-        self.values = self.apply(a)[0] / (1 - share[degree].T)
+        transform = rotation.transpose(-1, -2) @ whiten  # T, (degrees, channels, channels)
+        degree = prior.harmonics.degree[: degrees**2]
+        raw = prior.analyse(forecast[None])[0, :, : degrees**2]
+        calibrated = torch.einsum("kcd,dk->ck", slope[degree], raw)
+        seen = torch.einsum("kcd,dk->ck", transform[degree], calibrated)
+        variance = (share / (1 - share))[degree].T.contiguous()  # R
+        super().__init__(prior, transform, seen / (1 - share[degree].T), variance)
 
-    def apply(self, a: Tensor) -> Tensor:
-        """T a: scaled coefficients (m, channels, >= l*l) -> (m, channels, l*l)."""
-        return torch.einsum("kcd,mdk->mck", self._transform_at, a[..., : self.count])
 
-    def adjoint(self, z: Tensor) -> Tensor:
-        """T' z: (m, channels, l*l) -> the same shape."""
-        return torch.einsum("kdc,mdk->mck", self._transform_at, z)
+def whitening(prior: GaussianPrior, degrees: int) -> Tensor:
+    """(degrees, channels, channels): makes the climatological covariance of scaled coefficients the identity."""
+    values = prior.eigenvalues[:degrees].clamp_min(1e-6)
+    return prior.eigenvectors[:degrees].transpose(-1, -2) / values.sqrt()[..., None]

@@ -18,7 +18,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.forecast_term import ForecastTerm
+from dacycle.cycler.assimilation.forecast_term import SpectralTerm
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.points import DENSE_LIMIT, PointOperator
 
@@ -31,7 +31,7 @@ class Observations:
 
     points: PointOperator
     innovation: Tensor
-    forecast: ForecastTerm | None
+    forecast: SpectralTerm | None
 
 
 @dataclass(frozen=True)

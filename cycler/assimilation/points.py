@@ -99,6 +99,13 @@ class PointOperator:
                 block.copy_(blocks[d][own[c]][:, own[d]])
         return result.mul_(self._scale).mul_(self._scale[:, None])
 
+    def within(self, rows: Tensor, variance: Tensor) -> Tensor:
+        """H V H' (k, k) among the values ``rows`` (k,) of one channel, for its ``variance`` per degree (at most L,)."""
+        places = len(self._harmonics)
+        block = (variance @ self._per_degree[: len(variance)]).view(places, places)
+        own, scale = self._place[rows], self._scale[rows]
+        return block[own][:, own] * scale * scale[:, None]
+
 
 def _distinct_rows(keys: Tensor) -> tuple[Tensor, Tensor]:
     """For each row the number of its distinct one, and for each distinct one its first row."""

@@ -10,18 +10,22 @@ __all__ = ["Stacked"]
 
 
 class Stacked:
-    """y = H x + e, e ~ N(0, I), over N = n + channels * l*l values: the soundings, then the forecast's coefficients."""
+    """y = H x + e, e ~ N(0, I), over N = n + channels * l*l values: the soundings, then the forecast's coefficients.
+
+    ``values`` (N,), or (m, N) where each member has an innovation of its own.
+    """
 
     def __init__(self, prior: GaussianPrior, observations: Observations) -> None:
         self.prior, self.points, self.term = prior, observations.points, observations.forecast
         parts = [observations.innovation]
         if self.term is not None:
             self._error = self.term.variance.sqrt()
-            parts.append((self.term.values / self._error).flatten())
-        self.values = torch.cat(parts)
+            own = (self.term.values / self._error).flatten()
+            parts.append(own.expand(*observations.innovation.shape[:-1], -1))
+        self.values = torch.cat(parts, -1)
 
     def __len__(self) -> int:
-        return len(self.values)
+        return self.values.shape[-1]
 
     def apply(self, x: Tensor) -> Tensor:
         """H x: (m, channels, nlat, nlon) -> (m, N)."""

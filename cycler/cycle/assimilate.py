@@ -3,11 +3,14 @@
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.cycler.assimilation.model_term import ModelField
 from dacycle.cycler.cycle import blacklist
 from dacycle.cycler.cycle.arrivals import from_json
+from dacycle.cycler.cycle.covariances import known_before, learn, remember
 from dacycle.cycler.cycle.executor import Known
 from dacycle.cycler.cycle.increment import packed
-from dacycle.cycler.cycle.outliers import reject_outliers
+from dacycle.cycler.cycle.model_observations import model_fields, weighed
+from dacycle.cycler.cycle.prepare import Prepared, prepare
 from dacycle.cycler.cycle.ranks import rank_counts
 from dacycle.cycler.cycle.records import Listing
 from dacycle.cycler.cycle.states import Stage
@@ -15,7 +18,6 @@ from dacycle.cycler.cycle.stations import station_records
 from dacycle.cycler.cycle.statistics import count, statistics
 from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, FORECAST, INCREMENT, INPUTS, OBSERVATIONS, Task
 from dacycle.errors import DacycleError
-from dacycle.obs.batch import ObservationBatch
 from dacycle.obs.quality import withhold
 from dacycle.obs.thinning import thin
 
@@ -40,9 +42,19 @@ def assimilate(task: Task) -> None:
     checks = task.config.quality
     if checks.blacklist:
         batch = blacklist.apply(batch, _listings(task))
-    batch = thin(reject_outliers(task.bundle, batch, coarse), checks.thin_km)
     folds = task.config.assimilation
-    batch = withhold(batch, folds.withhold_folds, folds.withhold_fold)
+    prepared = prepare(
+        task.bundle,
+        known_before(task),
+        batch,
+        coarse,
+        lambda batch: withhold(thin(batch, checks.thin_km), folds.withhold_folds, folds.withhold_fold),
+        lambda known, batch: learn(task, known, batch, coarse),
+    )
+    batch = prepared.batch
+    if prepared.divergence is not None:
+        text = f"{task.record.label}: {prepared.divergence}"
+        task.ledger.tell(text, task.record.changed_at, "warning", task.record.id)
     work.keep_batch(Stage.ASSIMILATE, CHECKED, batch)
     received = int(work.json(INPUTS)["received"])
     counts = count(batch, received)
@@ -50,7 +62,8 @@ def assimilate(task: Task) -> None:
     if background is None and counts.used == 0:
         raise DacycleError(f"{task.record.label}: all {len(batch)} values were rejected and there is no background")
     if counts.used > 0 or task.early:
-        _draw(task, batch, coarse)
+        models = _models(task, prepared)
+        _draw(task, Known(time, batch, coarse, task.config.ensemble.seed, prepared.now, models))
         if coarse is not None:
             increment = task.states().mean(0) - lift(task.bundle, coarse, time).mean(0)
             work.keep_arrays(Stage.ASSIMILATE, INCREMENT, packed(increment))
@@ -61,6 +74,7 @@ def assimilate(task: Task) -> None:
     if background is not None:
         told["background"] = background
     work.keep_arrays(Stage.ASSIMILATE, ANALYSIS_EQUIVALENTS, told)
+    remember(task, prepared.after, batch, told)
     if not task.early:
         arrived = from_json(task.inputs().get("soundings", []))
         task.ledger.set_stations(task.record.id, station_records(batch, arrived, background, analysis))
@@ -82,6 +96,18 @@ def _listings(task: Task) -> list[Listing]:
             text = f"{listing.station} is blacklisted in {listing.variable} until {listing.until:%Y-%m-%d}"
             ledger.tell(f"{text}: {listing.reason}", task.record.changed_at, "warning", task.record.id)
     return ledger.blacklist(time)
+
+
+def _models(task: Task, prepared: Prepared) -> tuple[ModelField, ...]:
+    """Fields of other models that are valid now, each with the error that the soundings find in it."""
+    fields, problems = model_fields(task.config.assimilation.model_observations, task.bundle, task.record.time)
+    for problem in problems:
+        task.ledger.tell(f"{task.record.label}: {problem}", task.record.changed_at, "warning", task.record.id)
+    weighed_ones = tuple(weighed(field, task.bundle, prepared.batch) for field in fields)
+    for field in weighed_ones:
+        text = f"{field.name} is assimilated, with {field.factor:.2g} times the emulator's error variance"
+        task.ledger.tell(f"{task.record.label}: {text}", task.record.changed_at, "info", task.record.id)
+    return weighed_ones
 
 
 def _go_on(task: Task, coarse: FloatArray) -> None:
@@ -106,7 +132,7 @@ def _go_on(task: Task, coarse: FloatArray) -> None:
         task.work.keep_array(Stage.ASSIMILATE, task.chunk_name(chunk), members[chunk[0] - 1 : chunk[-1]])
 
 
-def _draw(task: Task, batch: ObservationBatch, coarse: FloatArray | None) -> None:
+def _draw(task: Task, known: Known) -> None:
     steps, total = task.config.assimilation.steps, task.config.assimilation.steps * len(task.chunks)
     missing = [chunk for chunk in task.chunks if not task.work.has(task.chunk_name(chunk))]
     seen = kept = total - steps * len(missing)
@@ -116,7 +142,6 @@ def _draw(task: Task, batch: ObservationBatch, coarse: FloatArray | None) -> Non
         seen = min(seen + calls, total)
         task.tell("step", Stage.ASSIMILATE, "", seen, total)
 
-    known = Known(task.record.time, batch, coarse, task.config.ensemble.seed)
     for chunk, states in task.models.executor.draw(known, missing, check):
         name = task.chunk_name(chunk)
         task.work.keep_array(Stage.ASSIMILATE, name, states)

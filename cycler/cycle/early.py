@@ -45,7 +45,7 @@ def _renew(engine: Engine, time: datetime, base: CycleRecord, now: datetime) -> 
         gathered = Gathered.nothing(time)
     found = engine.ledger.cycle(time, Stream.EARLY)
     if found is not None and found.state in PUBLISHED:
-        same = (found.inputs, found.settings) == (gathered.digest, engine.settings(base))
+        same = (found.inputs, found.settings) == (gathered.digest, engine.settings(time, base))
         if same and engine.usable(found):
             return found
         engine.ledger.move(found.id, State.SUPERSEDED, now, "more soundings or a newer delayed analysis")

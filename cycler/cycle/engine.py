@@ -32,7 +32,7 @@ from dacycle.cycler.cycle.space import needed_bytes, unusable
 from dacycle.cycler.cycle.states import ACTIVE, PUBLISHED, STATE_OF, Stage, State, Stream
 from dacycle.cycler.cycle.task import FORECAST, INITIAL, INPUTS, OBSERVATIONS, Task
 from dacycle.cycler.cycle.workspace import Workspace
-from dacycle.cycler.products.atomic import clear_stale
+from dacycle.cycler.products.atomic import clear_stale, describe
 from dacycle.cycler.products.catalogue import lying
 from dacycle.errors import ClusterError, ConfigError, DacycleError, SourceError, StateError
 from dacycle.obs.source import SoundingSource, open_source
@@ -173,7 +173,7 @@ class Engine:
             return now + timedelta(seconds=int(monotonic.monotonic() - began))
 
         initial = None if base is not None else self._initial(record)
-        if self.ledger.begin_attempt(record.id, self.settings(base, blind, initial)):
+        if self.ledger.begin_attempt(record.id, self.settings(record.time, base, blind, initial)):
             self.workspace(record).remove()
         background = "none" if base is None and initial is None else "forecast"
         self.ledger.start_from(record.id, background, base.id if base else None)
@@ -284,10 +284,15 @@ class Engine:
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
-    def settings(self, base: CycleRecord | None, blind: bool = False, initial: Initial | None = None) -> str:
-        """Digest of all that decides a cycle's bytes besides its soundings."""
+    def settings(
+        self, time: datetime, base: CycleRecord | None, blind: bool = False, initial: Initial | None = None
+    ) -> str:
+        """Digest of all that decides the bytes of the cycle at ``time`` besides its soundings."""
         start = self.workspace(base).sha256(INITIAL) if base else initial.sha256 if initial else ""
-        return hashlib.sha256(f"{self.digest} {start} {blind}".encode()).hexdigest()
+        learnt = self.ledger.adaptation(base.id) if base else ""
+        wanted = self.config.assimilation.model_observations
+        models = {str(path): describe(path).sha256 for path in (one.at(time) for one in wanted) if path.is_file()}
+        return hashlib.sha256(f"{self.digest} {start} {blind} {learnt} {models}".encode()).hexdigest()
 
     def _initial(self, record: CycleRecord) -> Initial | None:
         """What the first of all cycles starts from, if it is configured."""
@@ -349,16 +354,6 @@ class Engine:
             )
 
 
-def refuse_unbuilt(config: Config) -> None:
-    """ConfigError for what the configuration can name but this version cannot do: better than to ignore it."""
-    unbuilt = {
-        "assimilation.model_observations": bool(config.assimilation.model_observations),
-    }
-    asked = [key for key, wanted in unbuilt.items() if wanted]
-    if asked:
-        raise ConfigError(f"{', '.join(asked)}: not available in dacycle {version('dacycle')}; leave the default")
-
-
 def check_products(config: Config, bundle: Bundle) -> None:
     """ConfigError, before anything is computed, for products that the bundle's channels do not give."""
     if config.products.derived or config.products.probabilities:
@@ -370,7 +365,6 @@ def check_products(config: Config, bundle: Bundle) -> None:
 @contextmanager
 def open_engine(config: Config, now: datetime, observer: Observer = unobserved) -> Iterator[Engine]:
     """An engine on the configuration's state directory, which is locked meanwhile, and recovered."""
-    refuse_unbuilt(config)
     with exclusive(config.paths.state):
         bundle = open_bundle(config.bundle.path)
         check_products(config, bundle)

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.cycler.assimilation.adaptation import Adaptation
 from dacycle.obs.batch import ObservationBatch
 
 if TYPE_CHECKING:
     from dacycle.cycler.assimilation.analysis import Analyst
+    from dacycle.cycler.assimilation.model_term import ModelField
 
 __all__ = ["Check", "Chunk", "Executor", "Here", "Known", "draw_chunk"]
 
@@ -33,6 +35,8 @@ class Known:
     batch: ObservationBatch
     forecast: FloatArray | None
     seed: int
+    adaptation: Adaptation | None = None
+    models: "tuple[ModelField, ...]" = ()
 
 
 class Executor(Protocol):
@@ -64,4 +68,5 @@ class Here:
 
 def draw_chunk(analyst: "Analyst", known: Known, chunk: Chunk, check: Callable[[], None]) -> FloatArray:
     """One chunk, the same wherever it is called; ``check`` is called before each call of the denoiser."""
-    return analyst.draw(known.time, known.batch, known.forecast, chunk, known.seed, check=check)
+    given = known.time, known.batch, known.forecast, chunk, known.seed
+    return analyst.draw(*given, check=check, adaptation=known.adaptation, models=known.models)

@@ -1,5 +1,6 @@
 """The forecast stage: every member goes on from its own reinitialised state."""
 
+from dacycle.cycler.cycle.covariances import known_before
 from dacycle.cycler.cycle.states import Stage
 from dacycle.cycler.cycle.task import FORECAST, INITIAL, Task
 from dacycle.errors import BundleError
@@ -16,6 +17,9 @@ def forecast(task: Task) -> None:
         return
     import torch
 
+    from dacycle.cycler.assimilation.climate_map import into_bundle, into_world
+
+    known = known_before(task)
     emulator = task.models.emulator
     if task.base_work is not None:
         initial = task.base_work.array(INITIAL)
@@ -31,10 +35,12 @@ def forecast(task: Task) -> None:
         )
     members = task.config.ensemble.members
     initial = initial[[i % len(initial) for i in range(members)]]
+    initial = into_bundle(task.bundle, known, initial, task.start)
     parts = []
     for number, chunk in enumerate(task.chunks, 1):
         state = torch.from_numpy(initial[chunk[0] - 1 : chunk[-1]])
         with torch.no_grad():
             parts.append(emulator.forecast(state, task.start, task.hours))
         task.tell("chunk", Stage.FORECAST, task.chunk_name(chunk), number, len(task.chunks))
-    task.work.keep_array(Stage.FORECAST, FORECAST, torch.cat(parts).numpy().astype("float32"))
+    states = into_world(task.bundle, known, torch.cat(parts).numpy().astype("float32"), task.record.time)
+    task.work.keep_array(Stage.FORECAST, FORECAST, states)

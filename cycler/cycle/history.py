@@ -257,6 +257,26 @@ class History:
             for row in self._rows(sql, format_time(time))
         ]
 
+    def adaptation(self, cycle: int) -> str | None:
+        """What that cycle knew of errors and climate, as ``Adaptation.to_json`` told it."""
+        rows = self._rows("SELECT state FROM adaptations WHERE cycle = ?", cycle)
+        return str(rows[0]["state"]) if rows else None
+
+    def all_covariances(self, cycles: Iterable[int]) -> dict[int, dict[str, dict[str, float]]]:
+        """Of several cycles: kind (observation, forecast, climate, bias, desroziers) -> key -> value."""
+        told: dict[int, dict[str, dict[str, float]]] = {}
+        for cycle, rows in self._grouped("covariances", cycles).items():
+            told[cycle] = {}
+            for row in rows:
+                told[cycle].setdefault(row["kind"], {})[row["key"]] = row["value"]
+        return told
+
+    def covariances(self, newest: int = 60) -> list[tuple[CycleRecord, dict[str, dict[str, float]]]]:
+        """Delayed cycles that adapted, oldest first, with what they came to."""
+        records = self.cycles(Stream.DELAYED, newest=newest)
+        told = self.all_covariances(record.id for record in records)
+        return [(record, told[record.id]) for record in records if told[record.id]]
+
     def outcomes(self) -> dict[tuple[str, str], int]:
         """How often cycles came to each end, by (stream, state); never falls."""
         return {(row["stream"], row["outcome"]): row["n"] for row in self._rows("SELECT * FROM tally")}

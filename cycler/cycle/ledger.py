@@ -326,6 +326,13 @@ class Ledger(History):
             rows = [(x.station, x.variable, format_time(x.since), format_time(x.until), x.reason) for x in listings]
             db.executemany("INSERT INTO blacklist VALUES (?, ?, ?, ?, ?)", rows)
 
+    def set_adaptation(self, cycle: int, state: str, values: Iterable[tuple[str, str, float]]) -> None:
+        """What a cycle learnt of errors and climate, and its readable part as (kind, key, value)."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO adaptations VALUES (?, ?)", (cycle, state))
+            db.execute("DELETE FROM covariances WHERE cycle = ?", (cycle,))
+            db.executemany("INSERT INTO covariances VALUES (?, ?, ?, ?)", [(cycle, *row) for row in values])
+
     def set_note(self, key: str, value: str) -> None:
         """Remember a value."""
         with self._transaction() as db:

@@ -99,6 +99,19 @@ STEPS: tuple[str, ...] = (
         PRIMARY KEY (cycle, channel)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE covariances (                  -- factors of variances that a cycle's innovations led to, and its bias
+        cycle INTEGER NOT NULL REFERENCES cycles(id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,                     -- observation, forecast, climate, bias, desroziers
+        key TEXT NOT NULL,                      -- channel; for bias with the degree, as t850:0
+        value REAL NOT NULL,
+        PRIMARY KEY (cycle, kind, key)
+    );
+    CREATE TABLE adaptations (                  -- JSON of all that the next cycle starts from
+        cycle INTEGER PRIMARY KEY REFERENCES cycles(id) ON DELETE CASCADE,
+        state TEXT NOT NULL
+    );
+    """,
 )
 """SQL that makes version n + 2 of version n + 1 (n: the step's index)."""
 

@@ -21,8 +21,12 @@ def finite(value: float | None) -> float | None:
 def cycles_json(history: History, records: Sequence[CycleRecord]) -> list[dict[str, Any]]:
     """Cycles, as the contract has them, and what an operator asks next: why, which version, how many tries."""
     ids = [record.id for record in records]
+    adapted = history.all_covariances(ids)
     stages, counts, statistics = history.all_stages(ids), history.all_counts(records), history.all_statistics(ids)
-    return [_cycle_json(r, stages[r.id], counts[r.id], statistics[r.id]) for r in records]
+    return [
+        {**_cycle_json(r, stages[r.id], counts[r.id], statistics[r.id]), "covariances": adapted[r.id] or None}
+        for r in records
+    ]
 
 
 def _cycle_json(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dacycle.cycler.cycle.records import Counts, Departure, Statistics
 from dacycle.obs.batch import ObservationBatch, Quality
 
-__all__ = ["count", "departures", "statistics"]
+__all__ = ["count", "departures", "desroziers", "statistics"]
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -44,6 +44,17 @@ def departures(batch: ObservationBatch, equivalents: FloatArray) -> dict[str, De
     for channel in _in_order(batch.assimilated):
         d = difference[(batch.channel == channel) & (batch.quality == Quality.ASSIMILATED)]
         told[channel] = Departure(len(d), float(d.mean()), float(np.sqrt((d**2).mean())))
+    return told
+
+
+def desroziers(batch: ObservationBatch, background: FloatArray, analysis: FloatArray) -> dict[str, float]:
+    """mean of (O-A) (O-B) over that of sigma^2, by channel: one where R is right (Desroziers et al. 2005, eq. 3)."""
+    omb = batch.value - background.mean(0, dtype=np.float64)
+    oma = batch.value - analysis.mean(0, dtype=np.float64)
+    told = {}
+    for channel in _in_order(batch.assimilated):
+        used = (batch.channel == channel) & (batch.quality == Quality.ASSIMILATED)
+        told[channel] = float((omb * oma)[used].mean() / (batch.sigma[used] ** 2).mean())
     return told
 
 

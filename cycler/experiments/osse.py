@@ -1,189 +1,171 @@
-"""``dacycle osse``: one truth, one network, one set of errors, all methods; RMSE, CRPS and spread/skill of each."""
+"""``dacycle osse``: one truth, one network, one set of errors, all methods; tables, intervals and plots in one report.
+
+Every method goes from time to time by itself, and what it has done stays: the same command goes on where it was
+stopped, one analysis at a time, and ``--methods`` chooses which go on. The report is written after every method, with
+whatever is there; scores are compared over the times that a method and the default have both done.
+"""
 
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from dacycle.cycler.assimilation.adaptation import Adaptation
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
-from dacycle.cycler.assimilation.fields import coarsen, lift
-from dacycle.cycler.bundle import Bundle, open_bundle
+from dacycle.cycler.assimilation.methods import LetkfSettings
+from dacycle.cycler.bundle import open_bundle
+from dacycle.cycler.config import load_config
 from dacycle.cycler.cycle.ingest import gather
-from dacycle.cycler.cycle.outliers import reject_outliers
+from dacycle.cycler.cycle.prepare import prepare
 from dacycle.cycler.experiments.demo import ARCHIVE, TRUTH
 from dacycle.cycler.experiments.meter import Meter
-from dacycle.cycler.experiments.scores import FloatArray, mean_over, rmse, score_table
-from dacycle.cycler.experiments.twin import cycle, forecast
+from dacycle.cycler.experiments.osse_methods import METHODS, Place, World, advance
+from dacycle.cycler.experiments.osse_report import Experiment, load, write_report
+from dacycle.cycler.experiments.osse_scores import Moment, both_grids
+from dacycle.cycler.experiments.scores import FloatArray, score_table
+from dacycle.cycler.products.atomic import write_atomically, write_text
 from dacycle.cycler.products.truth import Truth, open_truth
-from dacycle.emulators.emulator import Emulator
 from dacycle.emulators.registry import load_emulator
-from dacycle.obs.batch import ObservationBatch
+from dacycle.errors import DacycleError
 from dacycle.obs.source import open_source
 
 __all__ = ["add_arguments", "run"]
 
-Analyses = Iterator[tuple[datetime, FloatArray]]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--out", type=Path, required=True, help="folder for scores.json and the table")
+    parser.add_argument("--out", type=Path, required=True, help="folder for what is done, scores.json and report.html")
     parser.add_argument("--archive", type=Path, default=ARCHIVE, help="soundings made by `dacycle simulate soundings`")
     parser.add_argument("--truth", type=Path, default=TRUTH, help="the gridded truth they were made from")
     parser.add_argument("--bundle", default="default")
     parser.add_argument("--members", type=int, default=8)
     parser.add_argument("--steps", type=int, default=16, help="denoiser calls per member")
-    parser.add_argument("--skip", type=int, default=2, help="first analysis times left out of the scores")
+    parser.add_argument("--skip", type=int, default=2, help="first analysis times left out of the scores (spin-up)")
     parser.add_argument("--seed", type=int, default=0)
-
-
-@dataclass(frozen=True)
-class World:
-    """What all methods share."""
-
-    bundle: Bundle
-    emulator: Emulator
-    batches: list[ObservationBatch]
-    first: FloatArray
-    arguments: argparse.Namespace
-
-    def check(self, batch: ObservationBatch, forecast: FloatArray | None) -> ObservationBatch:
-        """The last quality control, as in the cycle."""
-        return reject_outliers(self.bundle, batch, forecast)
-
-    def analyst(self, method: str) -> Analyst:
-        """A method's analyst."""
-        return Analyst(self.bundle, Settings(method, self.arguments.steps))
-
-
-def climatology(world: World) -> Analyses:
-    """The mean of the date: one member."""
-    for batch in world.batches:
-        yield batch.analysis_time, world.bundle.climatology.mean(batch.analysis_time)[None]
-
-
-def free_run(world: World) -> Analyses:
-    """The emulator alone from the first analysis."""
-    state, time = coarsen(world.bundle, world.first), world.batches[0].analysis_time
-    for batch in world.batches:
-        if batch.analysis_time > time:
-            state, time = forecast(world.emulator, state, time, batch.analysis_time), batch.analysis_time
-        yield time, lift(world.bundle, state, time)
-
-
-def soundings_alone(world: World) -> Analyses:
-    """An analysis of each time by itself."""
-    analyst = world.analyst("sda")
-    for batch in world.batches:
-        numbers = range(1, world.arguments.members + 1)
-        checked = world.check(batch, None)
-        yield batch.analysis_time, analyst.draw(batch.analysis_time, checked, None, numbers, world.arguments.seed)
-
-
-def cycled(method: str, reinitialise: bool = True) -> Callable[[World], Analyses]:
-    """LUCIE and soundings with a method's assimilation, with or without the loop."""
-
-    def analyses(world: World) -> Analyses:
-        steps = cycle(
-            world.analyst(method),
-            world.emulator,
-            world.batches,
-            world.arguments.members,
-            world.arguments.seed,
-            first=world.first,
-            reinitialise=reinitialise,
-            check=world.check,
-        )
-        for step in steps:
-            yield step.time, step.states
-
-    return analyses
-
-
-METHODS: dict[str, Callable[[World], Analyses]] = {
-    "climatology": climatology,
-    "LUCIE alone": free_run,
-    "soundings alone": soundings_alone,
-    "sda, no reinit.": cycled("sda", reinitialise=False),
-    "oi": cycled("oi"),
-    "sda-jacobian-free": cycled("sda-jacobian-free"),
-    "sda": cycled("sda"),
-}
+    told = "which, in this order: " + ", ".join(METHODS)
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="NAME", help=told)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a configuration, for its section [letkf]")
+    parser.add_argument("--report-only", action="store_true", help="only write the report of what is there")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run every method, write scores.json and table.txt; returns the exit code."""
+    """Do what is missing, write the report; returns the exit code."""
     console = Console()
     args.out.mkdir(parents=True, exist_ok=True)
     bundle, truth = open_bundle(args.bundle), open_truth(args.truth)
-    with tempfile.TemporaryDirectory() as mirror:
-        source = open_source("igra", str(args.archive), Path(mirror))
-        batches = [gather(source, bundle, time).batch for time in truth.times]
-    start = World(bundle, load_emulator(bundle), batches, np.empty(0, np.float32), args)
-    checked = start.check(batches[0], None)
-    first = start.analyst("sda").draw(truth.times[0], checked, None, range(1, args.members + 1), args.seed)
-    world = World(bundle, start.emulator, batches, first, args)
-    scores: dict[str, dict[str, list[float]]] = {}
-    with Meter(console, total=len(METHODS) * len(batches)) as meter:
-        for name, analyses in METHODS.items():
-            meter.say(name)
-            scores[name] = _score(world, truth, analyses(world), meter)
-    settings = {"members": args.members, "steps": args.steps, "seed": args.seed, "skip": args.skip}
-    told = {
+    letkf = LetkfSettings(**load_config(args.config).letkf.model_dump())
+    settings = {
         "world": bundle.card.world,
         "bundle": {"name": bundle.card.name, "digest": bundle.digest},
         "times": [f"{time:%Y-%m-%dT%H}" for time in truth.times],
-        "settings": settings,
-        "channels": bundle.card.channels,
-        "scores": scores,
+        "members": args.members,
+        "steps": args.steps,
+        "seed": args.seed,
     }
-    (args.out / "scores.json").write_text(json.dumps(told, indent=1) + "\n")
-    title = f"RMSE of the ensemble mean, {bundle.card.world} world, {len(batches) - args.skip} analysis times (* best)"
-    table = score_table(title, bundle.channels, {name: np.array(s["rmse"]) for name, s in scores.items()})
-    with (args.out / "table.txt").open("w") as file:
-        Console(file=file, width=160).print(table)
-    console.print(table)
-    for name in ("oi", "sda-jacobian-free", "sda"):
-        ratio = np.array(scores[name]["spread_skill"])
-        console.print(f"spread/skill of {name}: {ratio.mean():.2f} (channels {ratio.min():.2f} to {ratio.max():.2f})")
+    _claim(args.out, settings)
+
+    @lru_cache(maxsize=1)
+    def analyst(method: str) -> Analyst:
+        return Analyst(bundle, Settings(method, args.steps, letkf=letkf))
+
+    if not args.report_only:
+        with tempfile.TemporaryDirectory() as mirror:
+            source = open_source("igra", str(args.archive), Path(mirror))
+            batches = [gather(source, bundle, time).batch for time in truth.times]
+        start = World(bundle, load_emulator(bundle), batches, np.empty(0, np.float32), args.members, args.seed)
+        world = World(bundle, start.emulator, batches, _first(args.out, start, analyst), args.members, args.seed)
+        with Meter(console, total=len(args.methods) * len(batches)) as meter:
+            for name in args.methods:
+                meter.say(name)
+                for _ in _remaining(world, truth, name, analyst, args.out):
+                    meter.advance(1)
+                _report(args, settings, console, quiet=True)
+    _report(args, settings, console, quiet=False)
     return 0
 
 
-def _score(world: World, truth: Truth, analyses: Analyses, meter: Meter) -> dict[str, list[float]]:
-    """Per channel: RMSE of the mean, CRPS (fair), spread, and sqrt((N + 1) / N) spread / RMSE, against the truth."""
-    grid = world.bundle.grid
-    errors, crps, variances = [], [], []
-    for number, (time, states) in enumerate(analyses):
-        meter.advance(1)
-        if number < world.arguments.skip:
-            continue
-        exact = truth.read(world.bundle.channels, time)
-        errors.append(rmse(grid, states.mean(0), exact))
-        crps.append(grid.mean(fair_crps(states, exact)))
-        n = len(states)
-        variances.append(grid.mean(states.astype(np.float64).var(0, ddof=1)) if n > 1 else np.zeros(len(exact)))
-    n, spread, error = len(states), np.sqrt(np.mean(variances, 0)), mean_over(errors)
-    return {
-        "rmse": error.tolist(),
-        "crps": np.mean(crps, 0).tolist(),
-        "spread": spread.tolist(),
-        "spread_skill": (np.sqrt((n + 1) / n) * spread / error).tolist(),
-    }
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Say what the folder's experiment is; DacycleError where another one lies there."""
+    path = out / "settings.json"
+    text = json.dumps(settings, indent=1) + "\n"
+    if path.is_file():
+        if path.read_text() != text:
+            before = json.loads(path.read_text())
+            changed = [key for key in settings if before.get(key) != settings[key]]
+            raise DacycleError(f"{out} holds an experiment with another {', '.join(changed)}; choose another --out")
+        return
+    write_text(path, text)
 
 
-def fair_crps(states: FloatArray, exact: FloatArray) -> FloatArray:
-    """Continuous ranked probability score per point, unbiased in ensemble size (Ferro 2014): the absolute error of one
-    member alone, else mean |x - y| minus half the mean |x - x'| over different members."""
-    n = len(states)
-    score: FloatArray = np.abs(states - exact).mean(0)
-    if n == 1:
-        return score
-    ordered = np.sort(states, 0)
-    ranks = (2 * np.arange(n) - n + 1).reshape(-1, *[1] * exact.ndim)
-    return np.asarray(score - (ranks * ordered).sum(0) / (n * (n - 1)), dtype=np.float32)
+def _first(out: Path, world: World, analyst: Any) -> FloatArray:
+    """The analysis of the first time that all methods start from: the default's, from soundings alone."""
+    path = out / "first.npy"
+    if not path.is_file():
+        names = tuple(c.name for c in world.bundle.channels)
+        known = Adaptation.none(names)
+        batch = prepare(world.bundle, known, world.batches[0], None, lambda b: b, lambda k, b: (k, k)).batch
+        numbers = range(1, world.members + 1)
+        states = analyst("sda").draw(batch.analysis_time, batch, None, numbers, world.seed)
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.save(file, states, allow_pickle=False)
+
+        write_atomically(path, write)
+    return np.asarray(np.load(path, allow_pickle=False))
+
+
+def _remaining(world: World, truth: Truth, name: str, analyst: Any, out: Path) -> Any:
+    """Advance a method to the end, from where it was; yields after each time, done before or now."""
+    folder, plan = out / name.replace(" ", "-").replace(",", ""), METHODS[name]
+    folder.mkdir(exist_ok=True)
+    path = folder / "place.npz"
+    place = Place.load(path) if path.is_file() else Place.start(world, plan)
+    yield from range(place.number)
+    while place.number < len(world.batches):
+        time = world.batches[place.number].analysis_time
+        moved, states = advance(world, plan, analyst, place)
+        fine, coarse = both_grids(world.bundle, states, truth.read(world.bundle.channels, time))
+        _keep(folder / f"scores-{place.number:04d}.npz", fine, coarse, plan.adaptive, moved.known)
+        moved.save(path)
+        place = moved
+        yield place.number
+
+
+def _keep(path: Path, fine: Moment, coarse: Moment, adaptive: bool, known: Adaptation) -> None:
+    arrays = {f"{grid}_{key}": v for grid, m in (("fine", fine), ("coarse", coarse)) for key, v in vars(m).items()}
+    if adaptive:
+        arrays["factors"] = known.factors
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)
+
+    write_atomically(path, write)
+
+
+def _report(args: argparse.Namespace, settings: dict[str, Any], console: Console, quiet: bool) -> None:
+    bundle = open_bundle(args.bundle)
+    experiment = Experiment(settings, bundle.channels, args.skip, load(args.out, list(METHODS), args.skip))
+    if not experiment.runs:
+        if not quiet:
+            console.print(f"no method has come past the first {args.skip} times yet")
+        return
+    told = experiment.told()
+    write_text(args.out / "scores.json", json.dumps(told, indent=1) + "\n")
+    write_report(args.out / "report.html", experiment)
+    if quiet:
+        return
+    columns = {name: np.sqrt(run.series("fine", "square").mean(0)) for name, run in experiment.runs.items()}
+    title = f"RMSE of the ensemble mean, {settings['world']} world, after {args.skip} analysis times (* best)"
+    table = score_table(title, bundle.channels, columns)
+    with (args.out / "table.txt").open("w") as file:
+        Console(file=file, width=200).print(table)
+    console.print(table)
+    console.print("\n".join(experiment.verdicts()))
+    console.print(f"report: {args.out / 'report.html'}")

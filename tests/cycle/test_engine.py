@@ -384,11 +384,6 @@ def test_equivalents_are_those_of_the_published_members(make: Make) -> None:
     shutil.rmtree(chosen.paths.state)
 
 
-def test_what_is_not_built_yet_is_refused_and_not_ignored(make: Make) -> None:
-    with pytest.raises(ConfigError, match=r"assimilation\.model_observations: not available in dacycle"):
-        run_cycle(make(assimilation={"model_observations": [{"location": "field.grib2"}]}), START, NOW)
-
-
 def test_bundle_of_another_grid_is_told_where_the_cycle_would_go_on(make: Make) -> None:
     chosen = make()
     run_cycle(chosen, START, NOW)

@@ -16,7 +16,7 @@ from dacycle.cycler.assimilation.fields import coarsen, lift, observe
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.experiments.comparison import CLIMATOLOGY, FREE_RUN, NO_LOOP, SOUNDINGS, Comparison, compare
 from dacycle.cycler.experiments.meter import Meter
-from dacycle.cycler.experiments.osse import fair_crps
+from dacycle.cycler.experiments.osse_scores import fair_crps
 from dacycle.cycler.experiments.scores import mean_over, rmse, score_table
 from dacycle.cycler.experiments.twin import cycle
 from dacycle.cycler.products.truth import open_truth

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
+import numpy.typing as npt
 
 from dacycle.channels import channel
 from dacycle.obs.batch import ObservationBatch
 from dacycle.obs.errors import observation_error
 
-__all__ = ["NOON", "batch", "codes"]
+__all__ = ["NOON", "at_places", "batch", "codes"]
 
 NOON = datetime(2016, 1, 10, 12, tzinfo=UTC)
 
@@ -42,6 +43,28 @@ def batch(
         station=np.array([stations[k] for k, _, _ in rows], "U11"),
         report=np.array([f"{stations[k]} {nominal[k]} {release[k][11:]}" for k, _, _ in rows], "U40"),
         quality=np.zeros(len(rows), np.int16),
+    )
+
+
+def at_places(
+    time: datetime, channels: Sequence[str], lat: npt.NDArray[np.float64], lon: npt.NDArray[np.float64]
+) -> ObservationBatch:
+    """Every channel at every place, with the table's errors (at a value of zero) and values still to be filled in."""
+    n = len(lat) * len(channels)
+    names = np.repeat(np.array(channels, "U8"), len(lat))
+    stations = np.tile(np.array([f"AAM{k:08d}" for k in range(len(lat))], "U11"), len(channels))
+    return ObservationBatch(
+        analysis_time=time,
+        channel=names,
+        lat=np.tile(lat, len(channels)),
+        lon=np.tile(lon, len(channels)),
+        time=np.full(n, np.datetime64(time.replace(tzinfo=None), "s")),
+        value=np.zeros(n),
+        sigma=np.concatenate([observation_error(channel(name), np.zeros(len(lat))) for name in channels]),
+        elevation=np.zeros(n),
+        station=stations,
+        report=stations.astype("U40"),
+        quality=np.zeros(n, np.int16),
     )
 
 

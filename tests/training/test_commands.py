@@ -1,16 +1,18 @@
 """From nature runs to a bundle that `dacycle doctor` accepts, by the documented commands, on a small grid."""
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from dacycle.cycler.assimilation.prior import load_prior
 from dacycle.cycler.bundle import NetworkCard, open_bundle
-from dacycle.cycler.experiments.osse import METHODS
+from dacycle.cycler.experiments.osse_methods import METHODS
 from dacycle.cycler.main import main
 from dacycle.cycler.training.calibrate import calibrate
 from dacycle.cycler.training.forecast_error import first_guess
@@ -123,20 +125,39 @@ def test_the_prior_is_evaluated_by_command_and_goes_on_where_it_stopped(bundle: 
     assert json.loads((tmp_path / "prior.json").read_text()) == told
 
 
-def test_osse_scores_every_method_in_the_bundles_world(bundle: Path, tmp_path: Path) -> None:
-    truth, world = bundle.parent.parent / "fine.nc", tmp_path / "world"
+def test_osse_scores_every_method_and_goes_on_where_it_was_stopped(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth, world, out = bundle.parent.parent / "fine.nc", tmp_path / "world", tmp_path / "out"
     times = ["--start", "2001-01-20T00", "--end", "2001-01-21T00"]
     assert main(["simulate", "soundings", "--truth", str(truth), "--out", str(world), "--sites", "40", *times]) == 0
     data = ["--archive", str(world / "archive"), "--truth", str(world / "truth.nc"), "--bundle", str(bundle)]
-    few = ["--members", "2", "--steps", "2", "--skip", "1"]
-    assert main(["osse", "--out", str(tmp_path / "out"), *data, *few]) == 0
-    told = json.loads((tmp_path / "out" / "scores.json").read_text())
+    command = ["osse", "--out", str(out), *data, "--members", "2", "--steps", "2", "--skip", "1"]
+    assert main([*command, "--methods", "oi"]) == 0
+    before = {path.name: path.stat().st_mtime_ns for path in (out / "oi").iterdir()}
+    # As if it had been killed before the last time.
+    second = np.load(out / "oi" / "scores-0002.npz")["fine_square"]
+    with np.load(out / "oi" / "place.npz", allow_pickle=False) as file:
+        assert int(file["number"]) == 3
+    assert main(command) == 0
+    after = {path.name: path.stat().st_mtime_ns for path in (out / "oi").iterdir()}
+    assert before == after
+    shutil.rmtree(out / "oi")
+    assert main(command) == 0
+    np.testing.assert_array_equal(np.load(out / "oi" / "scores-0002.npz")["fine_square"], second)
+    told = json.loads((out / "scores.json").read_text())
     assert told["world"] == "simulated"
     assert set(told["scores"]) == set(METHODS)
-    climatology, alone = told["scores"]["climatology"], told["scores"]["soundings alone"]
+    climatology, alone = told["scores"]["climatology"]["fine"], told["scores"]["soundings"]["fine"]
     assert climatology["rmse"][12] == pytest.approx(50.0, rel=0.5)  # z500 of the made-up world: 50 m about its mean
     assert sum(a < c for a, c in zip(alone["crps"], climatology["crps"], strict=True)) > 8
-    assert "z500" in (tmp_path / "out" / "table.txt").read_text()
+    assert "z500" in (out / "table.txt").read_text()
+    report = (out / "report.html").read_text()
+    assert all(f">{name}<" in report for name in METHODS)
+    assert "http" not in report.replace("http://www.w3.org/2000/svg", "")
+    assert "won/tied/lost" in capsys.readouterr().out
+    assert main([*command[:-2], "--seed", "7"]) == 1
+    assert "holds an experiment with another seed" in capsys.readouterr().err
 
 
 def test_without_jcm_simulate_says_what_to_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

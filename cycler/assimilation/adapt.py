@@ -1,0 +1,169 @@
+"""Learning from the innovations of one time: error variances and the climate's bias, channel by channel.
+
+Two innovations tell different things (the parts of their covariances in brackets):
+
+    against the climatology   y - H mean        [alpha^2 H C H',  tau^2 E E',  r R]
+    against the forecast      y - H E[x | f]    [p H P H',  r R;  known: what the forecast does not resolve, the bias]
+
+C: climatological covariance, P: error covariance of the calibrated forecast, E: the zonal basis at the stations. The
+first one changes little from one cycle to the next, so it counts as a fraction of an independent sample once a
+forecast is there, and then leaves r to the second.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dacycle.cycler.assimilation.adaptation import BOUNDS, ZONAL_DEGREES, Adaptation, zonal_basis
+from dacycle.cycler.assimilation.fields import lift
+from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.cycler.assimilation.points import PointOperator, point_operator
+from dacycle.cycler.assimilation.variance_components import Estimate, estimate
+from dacycle.cycler.bundle import Bundle
+from dacycle.obs.batch import ObservationBatch
+
+__all__ = ["adapt", "bias_operator"]
+
+FloatArray = npt.NDArray[np.float64]
+FEWEST = 30  # values of a channel: below that nothing is learnt of it
+WEATHER_HOURS = 5 * 24.0  # how long the weather remembers itself
+CLIMATE, BIAS, FORECAST, OBSERVATION = range(4)
+
+
+def adapt(
+    bundle: Bundle,
+    prior: GaussianPrior,
+    known: Adaptation,
+    batch: ObservationBatch,
+    forecast: npt.NDArray[np.float32] | None,
+    hours: float,
+) -> tuple[Adaptation, Adaptation]:
+    """What is known after the innovations of ``batch``, whose assimilated values carry the error table's sigma.
+
+    ``known``: what is known before; ``forecast`` (N, channels, h, w): the emulator's, in the world's climate, over
+    ``hours``. Returns what this analysis stands on and what the next one starts from. The analysis solves for the
+    bias itself, so it takes the one expected before; and a forecast was made for the climate known before.
+    """
+    points, innovation = point_operator(known.world(bundle), prior, batch, batch.analysis_time)
+    factors, information = known.factors.copy(), known.information.copy()
+    bias, spread = known.bias.copy(), known.bias_covariance.copy()
+    departure = innovation
+    if forecast is not None:
+        departure = innovation - points.apply(expected(bundle, prior, known, forecast, batch)[None])[0]
+    basis = bias_operator(points, prior, known)
+    for c in range(len(known.channels)):
+        rows = torch.nonzero(points.channel == c)[:, 0]
+        if len(rows) < FEWEST:
+            continue
+        own = _Channel(points, prior, c, rows, float(np.exp(factors[c, CLIMATE])))
+        zonal = basis[:, rows].T.double()
+        seen = innovation[rows].double() + zonal @ torch.as_tensor(known.bias[c])  # against the bundle's own mean
+        free = [CLIMATE, BIAS, OBSERVATION] if forecast is None else [CLIMATE, BIAS]
+        weight = 1.0 if forecast is None else min(hours / WEATHER_HOURS, 1.0)
+        parts = {CLIMATE: own.climate, BIAS: zonal @ zonal.T, OBSERVATION: torch.eye(len(rows))}
+        _learn(seen, parts, None, free, factors[c], information[c], weight)
+        if forecast is not None:
+            error = torch.as_tensor(bundle.forecast_error[:, c, c])
+            fixed = own.unresolved(len(error)) + zonal @ torch.as_tensor(spread[c]) @ zonal.T
+            parts = {FORECAST: own.matrix(error), OBSERVATION: torch.eye(len(rows))}
+            _learn(departure[rows].double(), parts, fixed, [FORECAST, OBSERVATION], factors[c], information[c], 1.0)
+            background = np.exp(factors[c, FORECAST]) * parts[FORECAST] + own.unresolved(len(error))
+        else:
+            background = np.exp(factors[c, CLIMATE]) * own.climate
+            spread[c] = np.exp(factors[c, BIAS]) * np.eye(ZONAL_DEGREES)
+        total = background.double() + np.exp(factors[c, OBSERVATION]) * torch.eye(len(rows))
+        change, spread[c] = _regress(departure[rows].double(), zonal, total, spread[c])
+        bias[c] += change
+    after = replace(known, factors=factors, information=information, bias=bias, bias_covariance=spread)
+    present = factors.copy()
+    if forecast is not None:
+        present[:, CLIMATE] = known.factors[:, CLIMATE]
+        return replace(known, factors=present), after
+    prior_bias = factors[:, BIAS, None, None]
+    return replace(known, factors=present, bias_covariance=np.exp(prior_bias) * np.eye(ZONAL_DEGREES)), after
+
+
+def expected(
+    bundle: Bundle,
+    prior: GaussianPrior,
+    known: Adaptation,
+    forecast: npt.NDArray[np.float32],
+    batch: ObservationBatch,
+) -> Tensor:
+    """E[x | f] (channels, nlat, nlon): the calibrated mean forecast as a normalised anomaly."""
+    world, time = known.world(bundle), batch.analysis_time
+    anomaly = (lift(world, forecast.mean(0), time) - world.climatology.mean(time)) / world.climatology.std
+    slope = torch.as_tensor(bundle.forecast_slope)
+    count = len(slope) ** 2
+    a = prior.analyse(torch.as_tensor(anomaly)[None])
+    kept = torch.zeros_like(a)
+    kept[..., :count] = torch.einsum("kcd,mdk->mck", slope[prior.harmonics.degree[:count]], a[..., :count])
+    field: Tensor = prior.synthesise(kept)[0]
+    return field
+
+
+def bias_operator(points: PointOperator, prior: GaussianPrior, known: Adaptation) -> Tensor:
+    """(degrees, n): what each zonal pattern of a value's own channel adds to it, in units of its error.
+
+    The patterns are in units of the bundle's standard deviation, ``points`` acts on anomalies in the world's.
+    """
+    scale = torch.as_tensor(np.sqrt(known.factor("climate")), dtype=torch.float32, device=points.channel.device)
+    rows = torch.as_tensor(zonal_basis(prior.grid.lat), dtype=torch.float32, device=points.channel.device)
+    fields = rows[:, None, :, None].expand(-1, prior.channels, -1, prior.grid.shape[1])
+    return points.apply(fields) / scale[points.channel]
+
+
+class _Channel:
+    """Covariances at the values ``rows`` of channel ``c``, in units of their errors; ``scale``: alpha^2 in them."""
+
+    def __init__(self, points: PointOperator, prior: GaussianPrior, c: int, rows: Tensor, scale: float) -> None:
+        self._points, self._rows, self.scale = points, rows, scale
+        self._own = prior.covariance[:, c, c]
+        self._rest = torch.diag(prior.rest[c] * points.weights[rows].square().sum(-1))
+
+    def matrix(self, variance: Tensor) -> Tensor:
+        """H V H' for a variance per degree (at most L,)."""
+        return self._points.within(self._rows, variance)
+
+    @property
+    def climate(self) -> Tensor:
+        """H C H' and the white rest, for alpha = 1."""
+        return (self.matrix(self._own) + self._rest) / self.scale
+
+    def unresolved(self, degrees: int) -> Tensor:
+        """What a forecast of that many degrees leaves as it was."""
+        beyond = torch.cat([torch.zeros(degrees), self._own[degrees:]])
+        return self.matrix(beyond) + self._rest
+
+
+def _learn(
+    innovation: Tensor,
+    parts: dict[int, Tensor],
+    fixed: Tensor | None,
+    free: list[int],
+    factors: FloatArray,
+    information: FloatArray,
+    weight: float,
+) -> None:
+    """Estimate the ``free`` factors, in place; the other parts keep their size."""
+    for name in set(parts) - set(free):
+        part = np.exp(factors[name]) * parts[name].double()
+        fixed = part if fixed is None else fixed + part
+    # What is known of the free ones alone: the others are not revised by this innovation.
+    chosen = np.ix_(free, free)
+    covariance = np.linalg.inv(information)
+    before = Estimate(factors[free], np.linalg.inv(covariance[chosen]))
+    found = estimate(innovation, [parts[name] for name in free], fixed, before, BOUNDS[free], weight)
+    factors[free] = found.theta
+    information[chosen] += found.information
+
+
+def _regress(innovation: Tensor, basis: Tensor, total: Tensor, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and covariance of the bias given ``innovation``, whose covariance without it is ``total``."""
+    prior = torch.as_tensor(covariance)
+    weighed = torch.cholesky_solve(basis, torch.linalg.cholesky(total))
+    gain = torch.linalg.solve(torch.eye(len(prior), dtype=torch.float64) + prior @ basis.T @ weighed, prior)
+    return (gain @ (weighed.T @ innovation)).numpy(), ((gain + gain.T) / 2).numpy()

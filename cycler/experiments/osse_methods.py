@@ -1,0 +1,138 @@
+"""The table of methods of an OSSE: what each sees, and how it goes from one analysis time to the next."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from dacycle.cycler.assimilation.adapt import adapt
+from dacycle.cycler.assimilation.adaptation import Adaptation
+from dacycle.cycler.assimilation.analysis import Analyst
+from dacycle.cycler.assimilation.climate_map import into_bundle, into_world
+from dacycle.cycler.assimilation.fields import coarsen, lift
+from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.cycle.prepare import prepare
+from dacycle.cycler.experiments.scores import FloatArray
+from dacycle.cycler.experiments.twin import forecast
+from dacycle.cycler.products.atomic import write_atomically
+from dacycle.emulators.emulator import Emulator
+from dacycle.obs.batch import ObservationBatch
+
+__all__ = ["METHODS", "Place", "Plan", "World", "advance"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``method``: the assimilation's name, or None for the climatology. ``soundings``, ``emulator``: whether they are
+    seen; ``loop``: whether analyses reinitialise the emulator; ``adaptive``: whether errors and climate follow the
+    innovations, as the product does by default."""
+
+    told: str
+    method: str | None
+    soundings: bool = True
+    emulator: bool = True
+    loop: bool = True
+    adaptive: bool = False
+
+
+METHODS: dict[str, Plan] = {
+    "climatology": Plan("the bundle's mean of the date", None, False, False, False),
+    "free run": Plan("LUCIE from the first analysis, nothing assimilated", "none", soundings=False),
+    "oi": Plan("LUCIE + soundings, cycled: optimal interpolation (3D-Var), a climatological covariance", "oi"),
+    "letkf": Plan("LUCIE + soundings, cycled: local ensemble transform Kalman filter of LUCIE's members", "letkf"),
+    "sda": Plan("LUCIE + soundings, reinitialised: the default, errors adapting", "sda", adaptive=True),
+    "soundings": Plan("soundings only, each time by itself", "sda", emulator=False, loop=False, adaptive=True),
+    "sda, fixed errors": Plan("LUCIE + soundings, reinitialised: the default without adaptation", "sda"),
+    "sda, no loop": Plan("LUCIE's free run and soundings, without reinitialisation", "sda", loop=False, adaptive=True),
+    "LUCIE only": Plan("LUCIE's free run alone, refined by the prior", "sda", soundings=False, loop=False),
+    "published Gamma": Plan("LUCIE + soundings, reinitialised: SDA with the published constant Gamma", "sda-constant"),
+}
+"""Cheapest first: what is there after an hour can be compared already."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What all methods share. ``first`` (members, channels, nlat, nlon): the analysis that every method starts from."""
+
+    bundle: Bundle
+    emulator: Emulator
+    batches: list[ObservationBatch]
+    first: FloatArray
+    members: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far a method is: LUCIE's next initial states (members, channels, h, w) at ``time``, and what was learnt."""
+
+    number: int
+    time: datetime
+    state: FloatArray
+    known: Adaptation
+
+    def save(self, path: Path) -> None:
+        """Whole or not at all."""
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.savez(
+                    file, number=self.number, time=self.time.isoformat(), state=self.state, known=self.known.to_json()
+                )
+
+        write_atomically(path, write)
+
+    @classmethod
+    def load(cls, path: Path) -> "Place":
+        """What ``save`` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            return cls(
+                int(file["number"]),
+                datetime.fromisoformat(str(file["time"])),
+                file["state"],
+                Adaptation.from_json(str(file["known"])),
+            )
+
+    @classmethod
+    def start(cls, world: World, plan: Plan) -> "Place":
+        """At the first batch's time, before the second."""
+        names = tuple(c.name for c in world.bundle.channels)
+        known = Adaptation.ignorant(names) if plan.adaptive else Adaptation.none(names)
+        return cls(0, world.batches[0].analysis_time, coarsen(world.bundle, world.first), known)
+
+
+def advance(world: World, plan: Plan, analyst: Callable[[str], Analyst], place: Place) -> tuple[Place, FloatArray]:
+    """The next place, and the analysis (N, channels, nlat, nlon) there; the first time is every method's start."""
+    bundle = world.bundle
+    batch = world.batches[place.number]
+    time = batch.analysis_time
+    if plan.method is None:
+        return replace(place, number=place.number + 1), bundle.climatology.mean(time)[None]
+    if place.number == 0:
+        return replace(place, number=1), world.first
+    coarse, known = None, place.known
+    if plan.emulator:
+        hours = (time - place.time).total_seconds() / 3600
+        known = known.later(hours) if plan.adaptive else known
+        inside = into_bundle(bundle, known, place.state, place.time)
+        inside = forecast(world.emulator, inside, place.time, time)
+        coarse = into_world(bundle, known, inside, time)
+    moved = replace(place, number=place.number + 1, time=time, state=place.state if coarse is None else coarse)
+    if plan.method == "none" and coarse is not None:
+        return moved, lift(bundle, coarse, time)
+    chosen = analyst(plan.method)
+    batch = batch if plan.soundings else batch.select(np.zeros(len(batch), np.bool_))
+
+    def learn(known: Adaptation, values: ObservationBatch) -> tuple[Adaptation, Adaptation]:
+        if not plan.adaptive:
+            return known, known
+        return adapt(bundle, chosen.prior.gaussian, known, values, coarse, 12.0)
+
+    prepared = prepare(bundle, known, batch, coarse, lambda b: b, learn)
+    numbers = range(1, world.members + 1)
+    states = chosen.draw(time, prepared.batch, coarse, numbers, world.seed, adaptation=prepared.now)
+    # Without the emulator nothing says how old the last hour's knowledge is: each time learns from itself.
+    after = prepared.after if plan.emulator else place.known
+    return replace(moved, state=coarsen(bundle, states) if plan.loop else moved.state, known=after), states

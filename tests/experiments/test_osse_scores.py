@@ -1,0 +1,48 @@
+"""Intervals, ranks and both grids, where the answer is known."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.experiments.osse_scores import both_grids, difference, moment
+from dacycle.emulators.grid import gaussian_grid
+
+
+def test_the_interval_of_a_difference_covers_it_as_often_as_it_says() -> None:
+    """Autocorrelated differences (0.5 from one time to the next) of mean 0.3."""
+    rng, covered = np.random.default_rng(1), 0
+    for _ in range(200):
+        noise = rng.normal(size=60)
+        for k in range(1, 60):
+            noise[k] = 0.5 * noise[k - 1] + noise[k] * 0.75**0.5
+        _, low, high = difference(np.zeros(60), 0.3 + noise)
+        covered += low <= 0.3 <= high
+    assert 0.87 < covered / 200 <= 1.0
+
+
+def test_a_method_ties_with_itself() -> None:
+    values = np.random.default_rng(2).normal(size=30)
+    assert difference(values, values) == (0.0, 0.0, 0.0)
+
+
+def test_a_reliable_ensemble_has_flat_ranks_and_a_spread_like_its_error() -> None:
+    grid, rng = gaussian_grid(32, 64), np.random.default_rng(3)
+    scores = [moment(grid, *_pair(rng, grid.shape)) for _ in range(40)]
+    ranks = sum(s.ranks[0] for s in scores)
+    expected = ranks.sum() / len(ranks)
+    assert (np.abs(ranks - expected) < 5 * np.sqrt(expected)).all()
+    ratio = np.mean([s.variance[0] for s in scores]) * 9 / 8 / np.mean([s.square[0] for s in scores])
+    assert ratio == pytest.approx(1.0, abs=0.03)
+
+
+def _pair(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    return rng.normal(size=(8, 1, *shape)).astype(np.float32), rng.normal(size=(1, *shape)).astype(np.float32)
+
+
+def test_a_perfect_ensemble_has_no_error_on_either_grid(tiny_bundle: Bundle) -> None:
+    exact = tiny_bundle.climatology.mean(datetime(2001, 1, 1, tzinfo=UTC))
+    for scores in both_grids(tiny_bundle, np.stack([exact, exact]), exact):
+        assert scores.square.max() < 1e-3
+        assert scores.crps.max() < 1e-3
