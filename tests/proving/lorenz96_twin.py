@@ -156,7 +156,8 @@ def main() -> None:
         ("Gaussian conditioning, new draws", 40, score_based(known, model, 1.02, 5.0, 0, 0.0, own=False)),
         ("Gaussian conditioning, own forecasts", 40, score_based(known, model, 1.01, 10.0, 0, 0.0, own=True)),
         ("guided sampler, new draws", 40, score_based(known, model, 1.15, 5.0, 5, 0.3, own=False)),
-        ("guided sampler, own forecasts", 40, score_based(known, model, 1.05, 7.0, 6, 0.2, own=True)),
+        ("guided sampler, own forecasts, from 0.2", 40, score_based(known, model, 1.05, 7.0, 6, 0.2, own=True)),
+        ("guided sampler, own forecasts, from 0.02", 40, score_based(known, model, 1.04, 7.0, 3, 0.02, own=True)),
     ]
     print("| method | members | analysis RMSE | spread | s a cycle |\n|---|---|---|---|---|")
     for name, members, method in rows:
