@@ -3,7 +3,7 @@
 Usage: soak.py FOLDER [--days 120] [--seed 0] [--bundle DIR]. The clock moves six hours at every waking of the real
 worker; soundings, ledger and files are real, the networks run on a tiny grid. One process at a time is the
 daemon; when a fault of the list kills it, the next one takes over. It prints what every process measured and the
-account as JSON, and fails where something is unaccounted for.
+account as JSON, and fails where something is unaccounted for. An interrupted soak goes on with the same command.
 """
 
 import argparse
@@ -51,7 +51,8 @@ def soak(folder: Path, bundle: Path, days: int, seed: int, quiet_days: int = QUI
     """Run it all; what was measured, and ``problems``: what ought not to be."""
     steps = steps_of(days)
     log = folder / "log.jsonl"
-    step = 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    step = lines[-1]["step"] + 1 if lines else 0  # one that was interrupted goes on
     while step < steps:
         command = [sys.executable, "-m", "tests.faults.soak", str(folder), "--bundle", str(bundle)]
         command += ["--seed", str(seed), "--days", str(days), "--quiet-days", str(quiet_days), "--life", str(step)]

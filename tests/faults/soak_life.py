@@ -140,7 +140,7 @@ class World:
         if kill is not None and self._points > 1 + 60 * kill.draw:
             os.kill(os.getpid(), signal.SIGKILL)
         failing = self.holding("failing stage")
-        if failing is not None and self._points > 1 + 40 * failing.draw:
+        if failing is not None and progress.stage and self._points > 1 + 40 * failing.draw:
             raise RuntimeError("a fault of the soak's list")
         poison = self.holding("poison")
         if poison is not None and progress.point == "step":
