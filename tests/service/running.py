@@ -26,7 +26,9 @@ def main(path: Path, start: datetime) -> int:
 
     try:
         if "HANG_ONCE" in os.environ:
-            hang_once(Path(os.environ["HANG_ONCE"]))
+            told = Path(os.environ["HANG_ONCE"])
+            start += timedelta(minutes=10 * told.exists())  # the pause before the next try is over
+            hang_once(told)
         config = load_config(path, {})
         configure(config.log)
         return Daemon(config, path, clock).run()

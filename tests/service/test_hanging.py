@@ -70,7 +70,7 @@ def test_stage_that_hangs_ends_the_program_which_starts_itself_anew(
         daemon.until("cycle_end", cycle="2021-03-01T12")
     hung = tmp_path / "hung"
     environment = {"HANG_ONCE": str(hung), "NOTIFY_SOCKET": address, "WATCHDOG_USEC": "3000000"}
-    with running(with_service(chosen, hang_seconds=4), **environment) as daemon:
+    with running(with_service(chosen, hang_seconds=8), **environment) as daemon:
         pid = daemon.process.pid
         url = daemon.until("started")["url"]
         told = daemon.until("hangs")
