@@ -9,6 +9,7 @@ lies beyond the truncation, mostly coasts and mountains, is a small white rest o
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -92,14 +93,24 @@ class GaussianPrior(nn.Module):
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """E[x0 | x0 + noise = x], exact for this prior; x (n, channels, nlat, nlon), ``sigma`` (n,)."""
+        return self.denoise_variants(x, sigma, ())[0]
+
+    def denoise_variants(self, x: Tensor, sigma: Tensor, factors: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """``denoise``, and what it would add were the covariance C times each factor (n, factors, ...x's shape).
+
+        One analysis serves all of them. The white rest beyond the truncation stays as it is.
+        """
+        noise = (sigma[:1] if bool((sigma == sigma[0]).all()) else sigma)[:, None, None] ** 2
+        gain = self.eigenvalues / (self.eigenvalues + noise)  # (n or 1, lmax, channels)
+        gains = [gain, *(f * self.eigenvalues / (f * self.eigenvalues + noise) - gain for f in factors)]
+        shrink = self.rest[:, None] / (self.rest[:, None] + noise)  # (n or 1, channels, 1)
         a = self.analyse(x)
-        if bool((sigma == sigma[0]).all()):
-            resolved = self.synthesise(self.per_degree(self.gain(sigma[0]), a))
-        else:
-            resolved = self.synthesise(self.per_degree(self.gain(sigma), a))
-        noise = sigma[:, None] ** 2
-        shrink = (self.rest / (self.rest + noise))[..., None, None]
-        return resolved + shrink * (x - self.synthesise(a))
+        basis = self.eigenvectors[self.harmonics.degree]
+        modes = torch.einsum("kdc,ndk->nck", basis, a)
+        by_factor = torch.stack(gains, 1)[:, :, self.harmonics.degree].transpose(-1, -2) * modes[:, None]
+        moved = torch.einsum("kcd,nfdk->nfck", basis, by_factor)
+        fields = self.synthesise(torch.cat([moved[:, :1] - (shrink * a)[:, None], moved[:, 1:]], 1))
+        return fields[:, 0] + shrink[..., None] * x, fields[:, 1:]
 
     def noise(self, like: Tensor, generator: torch.Generator) -> Tensor:
         """Unit noise, white on the sphere, of the shape of ``like``."""

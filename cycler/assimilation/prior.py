@@ -1,10 +1,13 @@
 """The diffusion prior: the closed-form Gaussian denoiser plus what a network adds to it.
 
-    D(x; sigma) = G(x; sigma) + s(sigma) F(c_in x; sigma, season)
+    D(x; sigma) = G(x; sigma) + s(sigma) F + sum over k of g_k (G_k(x; sigma) - G(x; sigma))
 
 G: ``GaussianPrior.denoise``. s: the Gaussian's own posterior standard deviation per channel, so that the network's
 output is of order one at every noise level (the EDM preconditioning of Karras et al. 2022, with the Gaussian denoiser
-in the place of the skip connection). Where the network outputs zero, the prior is exactly Gaussian.
+in the place of the skip connection). G_k: the same Gaussian with its covariance times ``FACTORS[k]``; the network's
+gates g_k mix them by channel, place and state, so that calm regions are smoothed more and fronts less, in full
+resolution and at little cost. Network inputs: x and G(x), both scaled to order one, and statics. Where the network
+outputs zero, the prior is exactly Gaussian.
 """
 
 from collections.abc import Callable
@@ -33,6 +36,9 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 """(x (n, channels, nlat, nlon), sigma (n,)) -> E[x0 | x], the season already bound."""
 
 
+FACTORS = (1 / 64, 1 / 8, 8.0, 64.0)
+
+
 class DiffusionPrior(nn.Module):
     """Gaussian plus residual network. ``statics`` (k, nlat, nlon) are further inputs of the network."""
 
@@ -46,17 +52,21 @@ class DiffusionPrior(nn.Module):
         self.low_precision = low_precision
         self.register_buffer("statics", statics, persistent=False)
         n = gaussian.channels
-        self.network = UNet(n + statics.shape[0], n, 1 + 4, fold, widths, blocks)
+        self.network = UNet(2 * n + statics.shape[0], n, len(FACTORS) * n, 1 + 4, fold, widths, blocks)
 
     def forward(self, x: Tensor, sigma: Tensor, season: Tensor) -> Tensor:
         """x (n, channels, nlat, nlon), ``sigma`` (n,), ``season`` (n, 4) -> the same shape as x."""
+        gaussian, variants = self.gaussian.denoise_variants(x, sigma, FACTORS)
+        scale = self.gaussian.posterior_std(sigma)[..., None, None]
         noise = sigma[:, None, None, None] ** 2 / self.gaussian.weights
-        inputs = torch.cat([x / (1 + noise).sqrt(), self.statics.expand(len(x), -1, -1, -1)], 1)
+        known = (1 - scale.square()).clamp_min(0.01).sqrt()  # the standard deviation of G(x)
+        statics = self.statics.expand(len(x), -1, -1, -1)
+        inputs = torch.cat([x / (1 + noise).sqrt(), gaussian / known, statics], 1)
         conditions = torch.cat([sigma.log()[:, None] / 4, season], 1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.low_precision):
-            residual = self.network(inputs, conditions)
-        scale = self.gaussian.posterior_std(sigma)[..., None, None]
-        denoised: Tensor = self.gaussian.denoise(x, sigma) + scale * residual.float()
+            residual, gates = self.network(inputs, conditions)
+        mixed = (gates.unflatten(1, (len(FACTORS), -1)) * variants).sum(1)
+        denoised: Tensor = gaussian + scale * residual.float() + mixed
         return denoised
 
     def at(self, time: datetime) -> Denoiser:

@@ -14,6 +14,14 @@ from torch.nn import functional as F
 __all__ = ["UNet"]
 
 
+def surround(x: Tensor) -> Tensor:
+    """One more row and column on every side: cyclic in longitude, continued across the poles."""
+    half = x.shape[-1] // 2
+    north, south = x[..., :1, :].roll(half, -1), x[..., -1:, :].roll(half, -1)
+    x = torch.cat([north, x, south], -2)
+    return torch.cat([x[..., -1:], x, x[..., :1]], -1)
+
+
 class SphereConv(nn.Module):
     """3x3 convolution on a latitude-longitude grid: cyclic in longitude, continued across the poles."""
 
@@ -23,10 +31,7 @@ class SphereConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, inputs, nlat, nlon) -> (n, outputs, nlat / stride, nlon / stride)."""
-        half = x.shape[-1] // 2
-        north, south = x[..., :1, :].roll(half, -1), x[..., -1:, :].roll(half, -1)
-        x = torch.cat([north, x, south], -2)
-        result: Tensor = self.conv(torch.cat([x[..., -1:], x, x[..., :1]], -1))
+        result: Tensor = self.conv(surround(x))
         return result
 
 
@@ -63,9 +68,11 @@ class Stage(nn.Module):
 
 
 class UNet(nn.Module):
-    """Maps (n, inputs, nlat, nlon) and conditions (n, conditions) to (n, outputs, nlat, nlon).
+    """Maps (n, inputs, nlat, nlon) and conditions (n, conditions) to a field and to gates.
 
-    ``widths``: channels of each resolution, finest first; ``blocks``: residual blocks per resolution and direction.
+    The field (n, outputs, nlat, nlon) is made pixel by pixel; the gates (n, gates, nlat, nlon) are smooth: one value
+    per folded pixel, interpolated. ``widths``: channels of each resolution, finest first; ``blocks``: residual blocks
+    per resolution and direction.
     """
 
     frequencies: Tensor
@@ -74,6 +81,7 @@ class UNet(nn.Module):
         self,
         inputs: int,
         outputs: int,
+        gates: int,
         conditions: int,
         fold: int,
         widths: list[int],
@@ -93,10 +101,11 @@ class UNet(nn.Module):
         self.grow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
         self.up = nn.ModuleList(Stage(width, blocks, embedding) for width in widths[:-1])
         self.head = SphereConv(widths[0], outputs * fold**2)
-        for parameter in self.head.parameters():
+        self.gate = nn.Conv2d(widths[0], gates, 1)
+        for parameter in [*self.head.parameters(), *self.gate.parameters()]:
             nn.init.zeros_(parameter)  # an untrained network leaves the Gaussian prior as it is
 
-    def forward(self, x: Tensor, conditions: Tensor) -> Tensor:
+    def forward(self, x: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """The first condition is the logarithm of the noise level; it is expanded in Fourier features."""
         phase = conditions[:, :1] * self.frequencies
         e = self.embed(torch.cat([conditions, phase.cos(), phase.sin()], 1))
@@ -109,4 +118,6 @@ class UNet(nn.Module):
         x = self.middle(x, e)
         for stage, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
             x = stage(skips.pop() + F.interpolate(grow(x), scale_factor=2), e)
-        return F.pixel_shuffle(self.head(x), self.fold)
+        gates = F.interpolate(surround(self.gate(x)).float(), scale_factor=self.fold, mode="bilinear")
+        inner = slice(self.fold, -self.fold)
+        return F.pixel_shuffle(self.head(x), self.fold), gates[..., inner, inner]

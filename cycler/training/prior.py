@@ -16,7 +16,7 @@ from torch import Tensor
 from dacycle.cycler.assimilation.prior import DiffusionPrior
 from dacycle.cycler.training.frames import Frames
 
-__all__ = ["PriorSettings", "evaluate", "train_prior"]
+__all__ = ["LEVELS", "PriorSettings", "evaluate", "train_prior"]
 
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 

@@ -70,11 +70,35 @@ def test_posterior_std_is_the_error_of_the_denoiser() -> None:
 
 def test_the_network_knows_no_seam() -> None:
     torch.manual_seed(0)
-    net = UNet(3, 2, conditions=5, fold=2, widths=[16, 16], blocks=1)
-    torch.nn.init.normal_(net.head.conv.weight, std=0.1)
+    net = UNet(3, 2, 4, conditions=5, fold=2, widths=[16, 16], blocks=1)
+    for layer in (net.head.conv, net.gate):
+        torch.nn.init.normal_(layer.weight, std=0.1)
     x, conditions = torch.randn(1, 3, 16, 32), torch.randn(1, 5)
-    shifted = net(x.roll(4, -1), conditions)
-    torch.testing.assert_close(shifted, net(x, conditions).roll(4, -1), rtol=1e-3, atol=1e-4)
+    for shifted, still in zip(net(x.roll(4, -1), conditions), net(x, conditions), strict=True):
+        torch.testing.assert_close(shifted, still.roll(4, -1), rtol=1e-3, atol=1e-4)
+
+
+def test_the_gates_are_interpolated_across_the_poles() -> None:
+    """A function that is linear in the distance from the pole keeps its value half-way across it: no edge there."""
+    net = UNet(3, 2, 1, conditions=5, fold=4, widths=[16, 16], blocks=1)
+    with torch.no_grad():
+        net.gate.weight.normal_()
+    gates = net(torch.randn(1, 3, 32, 64), torch.randn(1, 5))[1]
+    north = gates[0, 0, 0]
+    across = gates[0, 0, 1]
+    # Rows 0 and 1 lie on one straight line that goes on to the other side, half a turn away.
+    torch.testing.assert_close(1.5 * north - 0.5 * across, (1.5 * north - 0.5 * across).roll(32), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("level", [0.1, 3.0])
+def test_the_variants_are_denoisers_of_a_scaled_covariance(level: float) -> None:
+    prior = simple_prior()
+    x = torch.randn(2, 2, 16, 32, generator=torch.Generator().manual_seed(4))
+    sigma = torch.tensor([level, 2 * level])
+    gaussian, variants = prior.denoise_variants(x, sigma, (0.25, 8.0))
+    for k, factor in enumerate((0.25, 8.0)):
+        scaled = GaussianPrior(prior.grid, factor * prior.covariance, prior.rest)
+        torch.testing.assert_close(gaussian + variants[:, k], scaled.denoise(x, sigma), rtol=1e-3, atol=1e-4)
 
 
 def test_the_seasons_are_where_the_calendar_has_them() -> None:
