@@ -139,12 +139,8 @@ FACTORS = {
 
 def _factors(history: History, cycle: int) -> list[tuple[str, list[tuple[str, float]]]]:
     """What the cycle's innovations made of the errors, by channel; empty without adaptation."""
-    if not history.query("SELECT 1 FROM sqlite_master WHERE name = 'covariances'"):
-        return []
-    known: dict[str, list[tuple[str, float]]] = {}
-    for row in history.query("SELECT kind, key, value FROM covariances WHERE cycle = ?", cycle):
-        known.setdefault(row["kind"], []).append((row["key"], row["value"]))
-    return [(title, known[kind]) for kind, title in FACTORS.items() if kind in known]
+    known = history.all_covariances([cycle])[cycle]
+    return [(title, list(known[kind].items())) for kind, title in FACTORS.items() if kind in known]
 
 
 def _events(site: Site, history: History) -> dict[str, Any]:

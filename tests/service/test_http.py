@@ -84,7 +84,6 @@ def filled(config: Config) -> Config:
         ledger.set_note(SOURCE_NEWEST, format_time(START))
         ledger.tell("the source cannot be read: <b>", NOW, "warning")
     with contextlib.closing(sqlite3.connect(config.paths.state / "ledger.sqlite")) as db, db:
-        db.execute("CREATE TABLE IF NOT EXISTS covariances (cycle INTEGER, kind TEXT, key TEXT, value REAL)")
         db.execute("INSERT INTO covariances VALUES (1, 'observation', 't850', 1.3125), (1, 'bias', 't850:0', 0.1)")
     folder = config.paths.state / "products/2021/03/01/00"
     folder.mkdir(parents=True)
