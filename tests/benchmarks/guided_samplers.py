@@ -83,7 +83,7 @@ def full_size(bundle: Bundle) -> Problem:
     )
     values = observe(bundle, truth, batch)[0] + batch.sigma * rng.normal(size=n)
     batch = ObservationBatch(analysis_time=TIME, **{**batch.arrays(), "value": values})
-    observations = analyst.observations(TIME, batch, coarsen(bundle, truth))
+    observations = analyst.observations(TIME, batch, coarsen(bundle, truth), bundle)
     return Problem(analyst.prior.gaussian, analyst.prior.at(TIME), observations)
 
 
