@@ -71,19 +71,12 @@ class Cluster:
     @cached_property
     def client(self) -> "Client":
         """Connected to the configured address, or to processes of our own."""
-        from distributed import Client, LocalCluster
+        from distributed import Client
 
         _log_as_everybody_does()
         ensemble = self.config.ensemble
         if ensemble.address is None:
-            self._own = LocalCluster(
-                n_workers=ensemble.workers,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                memory_limit=0,
-                silence_logs=logging.WARNING,
-            )
+            self._own = _workers_here(ensemble.workers)
         address = self._own.scheduler_address if self._own else str(ensemble.address)
         try:
             client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="dacycle")
@@ -150,6 +143,26 @@ class Cluster:
         if self._own is not None:
             self._own.close()
             self._own = None
+
+
+def _workers_here(count: int) -> "LocalCluster":
+    """Processes of this machine.
+
+    dask lets workers give every freed page back to the system at once (MALLOC_TRIM_THRESHOLD_). torch takes and frees
+    large arrays all the time: faulting their pages in again doubled the work.
+    """
+    import dask
+    from distributed import LocalCluster
+
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": {}}):
+        return LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+            silence_logs=logging.WARNING,
+        )
 
 
 def _done(client: "Client", pending: "dict[Future[Any], Chunk]") -> "list[Future[Any]]":
