@@ -137,7 +137,9 @@ class Ensemble(Section):
     precision: Literal["bundle", "float32", "bfloat16"] = Field(
         default="bundle", description="of the prior's network; bundle: as its card says"
     )
-    compile: bool = Field(default=False, description="let torch compile the network: needs a C++ compiler")
+    compile: bool = Field(
+        default=False, description="let torch compile the network: needs precision = float32 and a C++ compiler"
+    )
     executor: Literal["local", "dask"] = Field(default="local", description="where chunks are drawn")
     address: Annotated[str | None, AfterValidator(_scheduler)] = Field(
         default=None, description="of the dask scheduler, as tcp://host:8786; unset: the daemon starts workers itself"

@@ -49,6 +49,11 @@ def test_compiled_network_draws_the_same_members(tiny_bundle: Bundle) -> None:
     assert np.abs(compiled - exact).max() < 1e-4
 
 
+def test_compiling_in_bfloat16_is_refused(tiny_bundle: Bundle) -> None:
+    with pytest.raises(ConfigError, match="not exact in bfloat16; set precision = float32"):
+        analyst(tiny_bundle, precision="bfloat16", compile=True)
+
+
 @pytest.mark.parametrize(("device", "told"), [("cuda", "sees 0 GPUs here"), ("cuda:3", "sees [0-3] GPUs here")])
 def test_missing_gpu_is_told_in_one_line(tiny_bundle: Bundle, device: str, told: str) -> None:
     if torch.cuda.device_count() > (3 if ":" in device else 0):
