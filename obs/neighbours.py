@@ -144,6 +144,20 @@ class _Groups:
         return np.flatnonzero(marked[self.near].any(1))
 
 
+def _inverse(covariance: FloatArray) -> FloatArray:
+    """Inverses (g, n, n) of B + I, which should have no eigenvalue below one.
+
+    B is interpolated in distance between tabulated values, which does not keep it positive: rarely, and with a steep
+    covariance on a coarse table, an eigenvalue comes out below what the errors alone leave. It is then set to one.
+    """
+    try:
+        np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(covariance)
+        return np.asarray((vectors / np.maximum(values, 1.0)[:, None, :]) @ vectors.transpose(0, 2, 1))
+    return np.asarray(np.linalg.inv(covariance))
+
+
 def _leave_one_out(
     batch: ObservationBatch, expected: Expected, groups: _Groups, stations: IntArray, active: Mask, ratio: FloatArray
 ) -> None:
@@ -165,7 +179,7 @@ def _leave_one_out(
     covariance[:, diagonal, diagonal] += 1.0 + expected.rest[c] * scaled**2
     covariance = np.where(present[:, :, None] & present[:, None, :], covariance, np.eye(rows.shape[1]))
     departure = np.where(present, (batch.value[rows] - expected.mean[rows]) / batch.sigma[rows], 0.0)
-    inverse = np.linalg.inv(covariance)
+    inverse = _inverse(covariance)
     deviation = np.einsum("gij,gj->gi", inverse, departure) / np.sqrt(inverse[:, diagonal, diagonal])
     own = slice(0, groups.rows.shape[1])  # a station comes first in its own group
     mine = present[:, own]
