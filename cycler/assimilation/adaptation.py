@@ -28,8 +28,10 @@ FloatArray = npt.NDArray[np.float64]
 
 ZONAL_DEGREES = 7
 FACTORS = ("climate", "bias", "forecast", "observation")
-BOUNDS = np.log([[0.25, 9.0], [1e-4, 25.0], [0.25, 9.0], [0.1, 10.0]])
-"""Of ln alpha^2, ln tau^2, ln p, ln r: further from one than this, something else is wrong."""
+BOUNDS = np.log([[0.25, 9.0], [1e-4, 25.0], [1.0, 9.0], [0.1, 10.0]])
+"""Of ln alpha^2, ln tau^2, ln p, ln r: further from one than this, something else is wrong. p never falls below one:
+innovations come from where the soundings are, and there the forecast is better than in the mean over the globe, for
+which its error was calibrated; a smaller p would overtrust it where nobody looks."""
 GUESS = np.log([1.0, 0.05, 1.0, 1.0])
 DOUBT = np.array([1.0, 2.0, 0.7, 1.0])
 """Standard deviations of the logarithms before any innovation was seen."""
