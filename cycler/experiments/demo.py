@@ -50,6 +50,8 @@ chunk = 4
 
 [assimilation]
 steps = {steps}
+# The world of the demo is the one that the bundle was trained on: there is no other climate to adapt to.
+adaptive_covariance = false
 
 [log]
 format = "console"
