@@ -6,7 +6,7 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 __all__ = ["Guard", "ImpatientProtocol"]
 
@@ -22,6 +22,7 @@ HEADERS = {
     "cache-control": "no-cache",
 }
 MOST_RANGES = 8
+LARGEST_HEAD = 16384  # bytes of a request line and its headers
 LARGEST_BODY = 4096  # bytes; the only bodies are a few words of JSON
 REQUEST_SECONDS = 10.0
 SEND_SECONDS = 30.0
@@ -62,10 +63,11 @@ def _refusal(headers: Headers) -> JSONResponse | None:
     return None
 
 
-class ImpatientProtocol(H11Protocol):
-    """Closes a connection whose request is not complete after ``REQUEST_SECONDS``."""
+class ImpatientProtocol(HttpToolsProtocol):
+    """Closes a connection whose request is not complete after ``REQUEST_SECONDS`` or has a head that does not end."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _head = 0  # bytes that came and made no request yet
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The clock starts with the connection, so that silence counts too."""
@@ -76,9 +78,13 @@ class ImpatientProtocol(H11Protocol):
         """A complete header stops the clock; the start of a further request starts it again."""
         if self._deadline is None and self._idle():
             self._start()
+        self._head += len(data)
         super().data_received(data)
         if not self._idle():
             self._stop()
+            self._head = 0
+        elif self._head > LARGEST_HEAD and not self.transport.is_closing():
+            self.send_400_response(f"expected a request head of at most {LARGEST_HEAD} bytes")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is left to wait for."""

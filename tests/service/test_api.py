@@ -4,7 +4,7 @@ import hashlib
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -207,3 +207,19 @@ def test_slow_clients_are_let_go_and_others_served(
             raw.close()
         assert time.monotonic() - began < 8
         assert httpx.get(f"{slow}/healthz").status_code == 200
+
+
+def test_a_request_whose_head_never_ends_is_cut_off(address: str) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        answer, sent = b"", 0
+        with suppress(ConnectionError):  # it may hang up while we are still sending
+            for number in range(2000):
+                sent += raw.send(f"X-{number}: {'x' * 1000}\r\n".encode())
+                time.sleep(0.001)
+        with suppress(ConnectionError):
+            answer = raw.recv(4096)
+    assert sent < 1_900_000
+    assert answer.startswith(b"HTTP/1.1 400") or not answer  # a reset may overtake the answer
+    assert httpx.get(f"{address}/healthz").status_code == 200
