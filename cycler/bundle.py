@@ -24,12 +24,14 @@ from dacycle.emulators.grid import Grid, gaussian_grid
 from dacycle.emulators.season import season_basis
 from dacycle.errors import BundleError
 
-__all__ = ["Bundle", "Card", "Climatology", "NetworkCard", "open_bundle"]
+__all__ = ["STATISTICS_HOURS", "Bundle", "Card", "Climatology", "NetworkCard", "open_bundle"]
 
 FloatArray = npt.NDArray[np.float32]
 DEFAULT = Path(__file__).resolve().parent.parent / "emulators" / "bundles" / "default"
 FORMAT = 1
 FILES = ("bundle.toml", "prior.safetensors", "emulator.safetensors", "statics.nc")
+STATISTICS_HOURS = 12.0
+"""The lead of the forecasts that a bundle's error statistics were estimated from."""
 PACKED_MAXIMUM = 32766  # 32767 and its negative are netCDF's default fill value or next to it
 
 
@@ -90,8 +92,8 @@ class Bundle:
     land: FloatArray
     forecast_slope: FloatArray
     forecast_error: FloatArray
-    """Both (degrees, channels, channels), of the mean 12-h forecast f as normalised anomalies x, per degree in scaled
-    coefficients: E[x | f] = slope f, and the covariance of what is left."""
+    """Both (degrees, channels, channels), of the mean forecast f over STATISTICS_HOURS as normalised anomalies x, per
+    degree in scaled coefficients: E[x | f] = slope f, and the covariance of what is left."""
 
     @cached_property
     def digest(self) -> str:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.adaptation import Adaptation
+from dacycle.cycler.assimilation.ageing import YOUNG, Age, aged
 from dacycle.cycler.assimilation.baselines import free_run, letkf
 from dacycle.cycler.assimilation.bias_term import BiasTerm
 from dacycle.cycler.assimilation.fields import lift
@@ -86,7 +87,6 @@ class Analyst:
     ) -> None:
         self.bundle, self.settings, self.device = bundle, settings, device
         self.prior: DiffusionPrior = load_prior(bundle, device, precision, compiled)
-        self._slope = torch.as_tensor(bundle.forecast_slope, device=device)
         self._kept: tuple[tuple[datetime, bytes], Situation] | None = None
 
     def draw(
@@ -99,21 +99,23 @@ class Analyst:
         check: Callable[[], None] = lambda: None,
         adaptation: Adaptation | None = None,
         models: Sequence[ModelField] = (),
+        age: Age = YOUNG,
     ) -> FloatArray:
         """Members (len(members), channels, nlat, nlon), physical units, of the analysis at ``time``.
 
         ``batch``: only its values still to be assimilated enter. ``forecast`` (N, channels, h, w): all emulator
         members, of which the mean is observed (``letkf`` and ``none`` take them all). Each member's noise derives from
         (seed, time, member) alone. ``adaptation``: what is known of the world's climate and of the forecast's error;
-        None: as in the bundle. ``models``: fields of other models, in the world's climate.
+        None: as in the bundle. ``models``: fields of other models, in the world's climate. ``age``: the
+        forecast's.
         """
         adaptation = adaptation or Adaptation.none(tuple(c.name for c in self.bundle.channels))
         if forecast is not None and self.settings.method == "none":
             return free_run(self.bundle, time, forecast, members)
         if forecast is not None and self.settings.method == "letkf":
-            world, prior = adaptation.world(self.bundle), self.prior.gaussian
+            world, prior = adaptation.world(aged(self.bundle, age)), self.prior.gaussian
             return letkf(world, prior, self.settings.letkf, time, batch, forecast, members, seed)
-        situation = self.situation(time, batch, forecast, adaptation, models)
+        situation = self.situation(time, batch, forecast, adaptation, models, age)
         world = situation.world
         noises = [MemberNoise(seed, time, member) for member in members]
         with torch.no_grad():
@@ -163,17 +165,18 @@ class Analyst:
         forecast: FloatArray | None,
         adaptation: Adaptation,
         models: Sequence[ModelField] = (),
+        age: Age = YOUNG,
     ) -> "Situation":
         """What all members of a cycle share, the last one kept: its factor serves all chunks."""
         used = batch.assimilated
         seen = [used.channel, used.lat, used.lon, used.value, used.sigma] + ([] if forecast is None else [forecast])
-        total = hashlib.sha256(adaptation.digest.encode())
+        total = hashlib.sha256(f"{adaptation.digest} {age}".encode())
         for array in [*seen, *(np.asarray([model.factor]) for model in models), *(model.values for model in models)]:
             total.update(np.ascontiguousarray(array).tobytes())
         key = time, total.digest()
         if self._kept is None or self._kept[0] != key:
             self._kept = None  # let go of the old factor before the new one is made
-            gaussian, world = self.prior.gaussian, adaptation.world(self.bundle)
+            gaussian, world = self.prior.gaussian, adaptation.world(aged(self.bundle, age))
             observations = self.observations(time, used, forecast, world, models)
             system = Conditioner(gaussian, gaussian.covariance, gaussian.rest, observations)
             bias = BiasTerm(system, adaptation) if adaptation.biased and len(used) else None
@@ -195,7 +198,8 @@ class Analyst:
             anomaly = (lift(world, forecast.mean(0), time) - world.climatology.mean(time)) / world.climatology.std
             error = torch.as_tensor(world.forecast_error, device=self.device)
             normalised = torch.as_tensor(anomaly, device=self.device)
-            term = ForecastTerm(self.prior.gaussian, self._slope, error, normalised)
+            slope = torch.as_tensor(world.forecast_slope, device=self.device)
+            term = ForecastTerm(self.prior.gaussian, slope, error, normalised)
         mean, std = world.climatology.mean(time), world.climatology.std
         fields = [(m, torch.as_tensor((m.values - mean[list(m.index)]) / std[list(m.index)])) for m in models]
         # A model's factor is relative to the emulator's error as the bundle has it, whatever is thought of that now.

@@ -1,19 +1,16 @@
 """What the forecast or the climatology says of values before any of them is used, and how its errors go together."""
 
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
+from dacycle.cycler.assimilation.climate import climate
 from dacycle.cycler.assimilation.fields import lift, observe
 from dacycle.cycler.bundle import Bundle
 from dacycle.emulators.grid import bilinear, gaussian_grid
 from dacycle.emulators.spectral import Harmonics
-from dacycle.errors import BundleError
 from dacycle.obs.batch import ObservationBatch
 from dacycle.obs.neighbours import EARTH_RADIUS_KM, STEP_KM, Expected
 
@@ -32,7 +29,7 @@ def expectation(bundle: Bundle, batch: ObservationBatch, forecast: npt.NDArray[n
     """
     time = batch.analysis_time
     mean = bundle.climatology.mean(time)
-    covariance, rest = _climate(bundle.path)
+    covariance, rest = climate(bundle.path)
     if forecast is not None:
         anomaly = lift(bundle, forecast.mean(0), time) - mean
         mean = mean + _calibrated(bundle, anomaly / bundle.climatology.std) * bundle.climatology.std
@@ -45,18 +42,6 @@ def expectation(bundle: Bundle, batch: ObservationBatch, forecast: npt.NDArray[n
     equivalents = observe(bundle, mean[None], batch)[0].astype(np.float64)
     points = bundle.grid.shape[0] * bundle.grid.shape[1]
     return Expected(equivalents, position, scale, _table(covariance, points), rest)
-
-
-@lru_cache(maxsize=2)
-def _climate(path: Path) -> tuple[FloatArray, FloatArray]:
-    """Covariance (degrees, channels, channels) and rest (channels,) of the bundle's Gaussian prior."""
-    try:
-        weights = load_file(path / "prior.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise BundleError(f"{path / 'prior.safetensors'}: expected a safetensors file of the prior; {error}") from error
-    covariance = weights["gaussian.covariance"].double().numpy()
-    rest = weights.get("gaussian.rest", torch.zeros(covariance.shape[1])).double().numpy()
-    return covariance, rest
 
 
 def _calibrated(bundle: Bundle, anomaly: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -3,7 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.cycler.assimilation.ageing import aged
 from dacycle.cycler.assimilation.model_term import ModelField
+from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.cycle import blacklist
 from dacycle.cycler.cycle.arrivals import from_json
 from dacycle.cycler.cycle.covariances import known_before, learn, remember
@@ -34,7 +36,7 @@ def assimilate(task: Task) -> None:
     """
     from dacycle.cycler.assimilation.fields import lift, observe
 
-    time, work = task.record.time, task.work
+    time, work, bundle = task.record.time, task.work, aged(task.bundle, task.age)
     coarse = work.array(FORECAST) if task.start else None
     batch = work.batch(OBSERVATIONS)
     climatology = observe(task.bundle, task.bundle.climatology.mean(time)[None], batch)[0]
@@ -44,12 +46,12 @@ def assimilate(task: Task) -> None:
         batch = blacklist.apply(batch, _listings(task))
     folds = task.config.assimilation
     prepared = prepare(
-        task.bundle,
+        bundle,
         known_before(task),
         batch,
         coarse,
         lambda batch: withhold(thin(batch, checks.thin_km), folds.withhold_folds, folds.withhold_fold),
-        lambda known, batch: learn(task, known, batch, coarse),
+        lambda known, batch: learn(task, bundle, known, batch, coarse),
     )
     batch = prepared.batch
     if prepared.divergence is not None:
@@ -63,12 +65,12 @@ def assimilate(task: Task) -> None:
         raise DacycleError(f"{task.record.label}: all {len(batch)} values were rejected and there is no background")
     if counts.used > 0 or task.early:
         models = _models(task, prepared)
-        _draw(task, Known(time, batch, coarse, task.config.ensemble.seed, prepared.now, models))
+        _draw(task, Known(time, batch, coarse, task.config.ensemble.seed, prepared.now, models, task.age))
         if coarse is not None:
             increment = task.states().mean(0) - lift(task.bundle, coarse, time).mean(0)
             work.keep_arrays(Stage.ASSIMILATE, INCREMENT, packed(increment))
     elif coarse is not None:
-        _go_on(task, coarse)
+        _go_on(task, prepared.now.world(bundle), coarse)
     analysis = observe(task.bundle, task.states(), batch)
     told = {"analysis": analysis, "climatology": climatology}
     if background is not None:
@@ -110,22 +112,24 @@ def _models(task: Task, prepared: Prepared) -> tuple[ModelField, ...]:
     return weighed_ones
 
 
-def _go_on(task: Task, coarse: FloatArray) -> None:
-    """Without soundings: the forecast, with departures from its mean that are as large as its errors must be."""
+def _go_on(task: Task, world: Bundle, coarse: FloatArray) -> None:
+    """Without soundings: the forecast, with departures from its mean that are as large as its errors must be.
+
+    ``world``: the bundle with the climate in force, and the error of a forecast as old as this one.
+    """
     import torch
 
     from dacycle.cycler.assimilation.fields import lift
     from dacycle.cycler.assimilation.inflation import inflate
 
-    prior, bundle, time = task.models.analyst.prior.gaussian, task.bundle, task.record.time
-    hours = (time - task.origin).total_seconds() / 3600.0
-    device, std = prior.rest.device, bundle.climatology.std
-    members = lift(bundle, coarse, time)
+    prior, std = task.models.analyst.prior.gaussian, world.climatology.std
+    device = prior.rest.device
+    members = lift(task.bundle, coarse, task.record.time)
     departures = torch.as_tensor((members - members.mean(0)) / std, device=device)
-    error = torch.as_tensor(bundle.forecast_error, device=device)
-    wider = inflate(prior, error, departures, hours).cpu().numpy() * std
+    error = torch.as_tensor(world.forecast_error, device=device)
+    wider = inflate(prior, error, departures).cpu().numpy() * std
     members = (members.mean(0) + wider).astype(np.float32)
-    for k, channel in enumerate(bundle.channels):
+    for k, channel in enumerate(world.channels):
         if channel.variable == "q":
             members[:, k] = np.maximum(members[:, k], 0.0)
     for chunk in task.chunks:

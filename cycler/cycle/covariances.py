@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.cycler.assimilation.adaptation import FACTORS, Adaptation
+from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.cycle.statistics import desroziers
 from dacycle.cycler.cycle.task import Task
 from dacycle.obs.batch import ObservationBatch
@@ -31,15 +32,22 @@ def known_before(task: Task) -> Adaptation:
 
 
 def learn(
-    task: Task, known: Adaptation, batch: ObservationBatch, forecast: npt.NDArray[np.float32] | None
+    task: Task,
+    bundle: Bundle,
+    known: Adaptation,
+    batch: ObservationBatch,
+    forecast: npt.NDArray[np.float32] | None,
 ) -> tuple[Adaptation, Adaptation]:
-    """What this analysis stands on, and what the next cycle starts from; ``batch`` with the error table's sigma."""
+    """What this analysis stands on, and what the next cycle starts from; ``batch`` with the error table's sigma.
+
+    ``bundle``: with the error statistics of a forecast as old as this one.
+    """
     if not task.config.assimilation.adaptive_covariance or not len(batch.assimilated):
         return known, known
     from dacycle.cycler.assimilation.adapt import adapt
 
     prior = task.models.analyst.prior.gaussian
-    return adapt(task.bundle, prior, known, batch, forecast, task.hours)
+    return adapt(bundle, prior, known, batch, forecast, task.age.known)
 
 
 def remember(task: Task, after: Adaptation, batch: ObservationBatch, equivalents: dict[str, FloatArray]) -> None:

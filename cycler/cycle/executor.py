@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.cycler.assimilation.adaptation import Adaptation
+from dacycle.cycler.assimilation.ageing import YOUNG, Age
 from dacycle.obs.batch import ObservationBatch
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Known:
     seed: int
     adaptation: Adaptation | None = None
     models: "tuple[ModelField, ...]" = ()
+    age: Age = YOUNG
 
 
 class Executor(Protocol):
@@ -69,4 +71,4 @@ class Here:
 def draw_chunk(analyst: "Analyst", known: Known, chunk: Chunk, check: Callable[[], None]) -> FloatArray:
     """One chunk, the same wherever it is called; ``check`` is called before each call of the denoiser."""
     given = known.time, known.batch, known.forecast, chunk, known.seed
-    return analyst.draw(*given, check=check, adaptation=known.adaptation, models=known.models)
+    return analyst.draw(*given, check=check, adaptation=known.adaptation, models=known.models, age=known.age)

@@ -1,6 +1,6 @@
 """What a stage is given: the cycle, its files, the cycle before it, and somebody to tell."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.cycler.assimilation.ageing import YOUNG, Age
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.ledger import Ledger
 from dacycle.cycler.cycle.models import Models
 from dacycle.cycler.cycle.progress import Observer, Progress
 from dacycle.cycler.cycle.records import CycleRecord
-from dacycle.cycler.cycle.states import Stage, State, Stream
+from dacycle.cycler.cycle.states import Stage, Stream
 from dacycle.cycler.cycle.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -98,13 +99,26 @@ class Task:
     @property
     def origin(self) -> datetime:
         """When the last cycle before this one was in which soundings had a say, or the initial field."""
-        origin = self.base
-        if origin is None:
+        return self._back(lambda cycle: cycle.soundings_used == 0)
+
+    @property
+    def age(self) -> Age:
+        """The background's; that of a free forecast of the early stream is calibrated by the prior that refines it."""
+        if self.start is None:
+            return YOUNG
+        calibrated = self._back(lambda cycle: cycle.soundings_used == 0 and cycle.stream == Stream.DELAYED)
+        known, free = (self.record.time - time for time in (self.origin, calibrated))
+        return Age(known.total_seconds() / 3600.0, free.total_seconds() / 3600.0)
+
+    def _back(self, passing: Callable[[CycleRecord], bool]) -> datetime:
+        """The time of the first cycle on the way back that is not ``passing``."""
+        found = self.base
+        if found is None:
             assert self.start is not None
             return self.start
-        while origin.state == State.PUBLISHED_FREE_FORECAST and origin.base is not None:
-            origin = self.ledger.by_id(origin.base)
-        return origin.time
+        while passing(found) and found.base is not None:
+            found = self.ledger.by_id(found.base)
+        return found.time
 
     def states(self) -> FloatArray:
         """The ensemble on the analysis grid: as drawn, or the forecast lifted onto it."""
