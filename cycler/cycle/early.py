@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from dacycle.cycler.cycle.engine import FARTHEST, Engine
-from dacycle.cycler.cycle.ingest import Gathered, gather
+from dacycle.cycler.cycle.ingest import Gathered
 from dacycle.cycler.cycle.records import CycleRecord
 from dacycle.cycler.cycle.states import PUBLISHED, State, Stream
 from dacycle.errors import SourceError, StateError
@@ -39,7 +39,7 @@ def run_early(engine: Engine, until: datetime, now: datetime) -> list[CycleRecor
 
 def _renew(engine: Engine, time: datetime, base: CycleRecord, now: datetime) -> CycleRecord:
     try:
-        gathered = gather(engine.source, engine.bundle, time, engine.config.quality.balloon_drift)
+        gathered = engine.gather(time)
     except SourceError as error:
         engine.ledger.tell(f"early {time:%Y-%m-%dT%H}: goes on without soundings: {error}", now, "warning")
         gathered = Gathered.nothing(time)

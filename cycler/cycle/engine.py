@@ -302,9 +302,13 @@ class Engine:
             return None
         return open_initial(path, self.bundle, record.time)
 
+    def gather(self, time: datetime) -> Gathered:
+        """The soundings that the source has of a time; SourceError where it cannot be read."""
+        return gather(self.source, self.bundle, time, self.config.quality.balloon_drift)
+
     def _gather(self, without_source: bool, time: datetime) -> Gathered:
         try:
-            return gather(self.source, self.bundle, time, self.config.quality.balloon_drift)
+            return self.gather(time)
         except SourceError:
             if not without_source:
                 raise

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from dacycle.cycler.cycle.arrivals import Late, arrivals, from_json, late
 from dacycle.cycler.cycle.engine import Engine
 from dacycle.cycler.cycle.history import History
-from dacycle.cycler.cycle.ingest import Gathered, gather
+from dacycle.cycler.cycle.ingest import Gathered
 from dacycle.cycler.cycle.ledger import Ledger
 from dacycle.cycler.cycle.records import CycleRecord, format_time
 from dacycle.cycler.cycle.states import PUBLISHED, Stage, State, Stream
@@ -77,7 +77,7 @@ def rerun(engine: Engine, owed: Rerun, now: datetime) -> CycleRecord:
     kept = Kept(engine.state, ledger, old)
 
     def gathering() -> Gathered:
-        found = gather(engine.source, engine.bundle, old.time)
+        found = engine.gather(old.time)
         # An archive that rolled over, or is being rebuilt, takes nothing away from a cycle.
         fewer = found.received < old.soundings_received and kept.has(INPUTS) and kept.has(OBSERVATIONS)
         return kept_soundings(kept) if fewer else found
@@ -94,7 +94,7 @@ def _again(engine: Engine, owed: Rerun, base: CycleRecord | None, now: datetime)
     for stage in ledger.stages(record.id).keys() & set(after):
         ledger.undo_stage(record.id, stage)
     ledger.write("DELETE FROM reruns WHERE cycle = ?", record.id)
-    return engine.perform(record, base, lambda: gather(engine.source, engine.bundle, record.time), now)
+    return engine.perform(record, base, lambda: engine.gather(record.time), now)
 
 
 def give_up(engine: Engine, owed: Rerun, new: CycleRecord, now: datetime) -> None:

@@ -74,6 +74,41 @@ def test_rerun_gives_what_a_run_with_all_soundings_gives(world: World, tmp_path:
     assert with_late == {name: product(undisturbed, f"{name}/analysis.nc") for name in with_late}
 
 
+def test_batch_for_free_forecasts_leads_to_one_pass_over_them_and_what_grew_on_them(
+    opened: Open, archive: Path, tmp_path: Path
+) -> None:
+    everything = [hours(12 * k) for k in range(6)]
+    soundings(archive, [t for t in everything if t not in (hours(12), hours(36))])
+    engine = drifting(opened(cutoff_hours=0, cutoff_max_hours=24))
+    clock = Clock(hours(84))
+    worker = Worker(engine, clock)
+    worker.work()
+    free = State.PUBLISHED_FREE_FORECAST
+    assert delayed(engine) == {0: NEW, 12: free, 24: NEW, 36: free, 48: NEW, 60: NEW}
+    soundings(archive, everything)
+    clock.now += timedelta(minutes=30)
+    worker.work()
+    once = {0: [NEW]} | {12 * k: [OLD, NEW] for k in range(1, 6)}
+    assert versions(engine) == once
+    first = engine.ledger.query("SELECT time FROM cycles WHERE version = 2 ORDER BY id")
+    assert [row["time"] for row in first] == sorted(row["time"] for row in first), "oldest first"
+    for _ in range(4):  # nothing more comes, nothing more is done
+        clock.now += timedelta(minutes=30)
+        worker.work()
+    assert versions(engine) == once
+    again = {time: product(engine, f"{time:%d/%H}/analysis.nc") for time in everything[1:]}
+    undisturbed = drifting(opened(root=tmp_path / "undisturbed", cutoff_hours=0, cutoff_max_hours=24))
+    Worker(undisturbed, Clock(hours(84))).work()
+    assert again == {time: product(undisturbed, f"{time:%d/%H}/analysis.nc") for time in again}
+
+
+def drifting(engine: Engine) -> Engine:
+    """The engine with an option that moves soundings: a rerun heeds it too."""
+    quality = engine.config.quality.model_copy(update={"balloon_drift": True})
+    engine.config = engine.config.model_copy(update={"quality": quality})
+    return engine
+
+
 def test_revised_soundings_count_as_late_ones_and_few_of_them_are_only_counted(world: World) -> None:
     engine, worker, clock, archive = world
     soundings(archive, TIMES, late={hours(12): 5}, revised={hours(24): 1})
