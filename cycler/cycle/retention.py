@@ -73,15 +73,16 @@ def retire(ledger: Ledger, config: Config, now: datetime) -> Retention | None:
 def _bounds(history: History, config: Config, now: datetime) -> Iterator[tuple[datetime, str]]:
     """From when on everything stays, and why; the earliest counts. Of a cycle, the one it starts from stays too."""
     newest = history.newest_published(Stream.DELAYED)
-    present = now
+    present, watched = now, now
     if newest is not None:
         yield newest.time, "the next cycle starts from the newest analysis"
         present = min(now, newest.time + timedelta(hours=config.cycle.cutoff_max_hours))
+        watched = min(now, newest.time)  # as reruns count it
     days = config.products.retention_days
     yield present - timedelta(days=days), f"retention_days = {days:g}"
     window = config.cycle.rerun_window_days
     told = f"soundings may still cause reruns (rerun_window_days = {window:g})"
-    yield _start(history, config, present - timedelta(days=window)), told
+    yield _start(history, config, watched - timedelta(days=window)), told
     for record in history.in_states(set(State) - FINISHED):
         if record.stream == Stream.DELAYED:  # early ones that matter are newer than the newest delayed analysis
             yield _start(history, config, record.time), f"{record.label} is {record.state}"

@@ -86,7 +86,8 @@ def test_in_a_random_history_nothing_goes_that_is_young_or_needed_and_all_else_d
                 ledger.write("INSERT OR REPLACE INTO reruns VALUES (?, 'ingest', 'late', 'owed')", record.id)
         # What the rule promises, told anew and cycle by cycle.
         present = min(now, published[-1] + timedelta(hours=240)) if published else now
-        reruns = [time for time in published if time >= present - timedelta(days=window)]
+        watched = (published[-1] if published else now) - timedelta(days=window)
+        reruns = [time for time in published if time >= watched]
         owed = [r.time for r in delayed if r.state not in FINISHED] + [published[-1] + STEP] if published else []
         owed += [record.time for record in asked]
         inputs = {start for time in (*reruns, *owed) if (start := start_of(delayed, time)) is not None}
@@ -104,7 +105,7 @@ def test_in_a_random_history_nothing_goes_that_is_young_or_needed_and_all_else_d
         assert {t for t in before if t >= grown or t >= present - timedelta(days=days)} <= after
         gone = before - after
         assert all(time < present - timedelta(days=days) for time in gone)
-        lowest = min((grown - STEP, present - timedelta(days=max(days, window)) - STEP, *inputs))
+        lowest = min((grown - STEP, present - timedelta(days=days) - STEP, watched - STEP, *inputs))
         assert {t for t in before if t < min(lowest, start_of(delayed, lowest + STEP) or lowest)} <= gone
         assert gone == {each.time for each in chosen.products}
         for record in ledger.cycles():
@@ -121,7 +122,7 @@ def test_the_dry_run_removes_nothing_and_says_why_no_more_goes(tmp_path: Path) -
         chosen = retention(ledger, settings(tmp_path, 5), now)
         assert chosen is not None
         assert chosen.because == "soundings may still cause reruns (rerun_window_days = 10)"
-        assert [each.time for each in chosen.products] == [START + k * STEP for k in range(39)]
+        assert [each.time for each in chosen.products] == [START + k * STEP for k in range(38)]
         assert len(list(published_times(tmp_path))) == 60
         held = ledger.cycles(Stream.DELAYED)[7]
         with ledger._transaction() as db:
@@ -145,4 +146,4 @@ def test_a_clock_that_jumps_ahead_removes_no_more_than_the_newest_analysis_allow
             add(ledger, tmp_path, START + k * STEP, Stream.DELAYED, State.PUBLISHED)
         retire(ledger, settings(tmp_path, 15), START + timedelta(days=9000))
         left = [time for time, _ in published_times(tmp_path)]
-        assert left[0] == START + 59 * STEP + timedelta(days=10 - 15)
+        assert left[0] == START + 59 * STEP - timedelta(days=10) - STEP
