@@ -5,7 +5,7 @@ without itself (Lorenc 1981). With d = y - Hx, S the covariance of d within such
 
     (S^-1 d)_i / (S^-1)_ii,  of variance  1 / (S^-1)_ii,
 
-so one inverse per group leaves out each of its values in turn. The group knows what a single background misses: that
+so one factor per group leaves out each of its values in turn. The group knows what a single background misses: that
 height and temperature belong together, that a front displaces all stations alike. Bad values spoil the predictions of
 their neighbours; therefore only the worst of a neighbourhood falls, and what it touched is predicted anew without it.
 """
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from dacycle.obs.batch import ObservationBatch, Quality
 from dacycle.obs.profiles import wind_pairs
@@ -144,43 +146,55 @@ class _Groups:
         return np.flatnonzero(marked[self.near].any(1))
 
 
-def _inverse(covariance: FloatArray) -> FloatArray:
-    """Inverses (g, n, n) of B + I, which should have no eigenvalue below one.
+def _factor(covariance: Tensor) -> Tensor:
+    """Cholesky factors (g, n, n), lower, of B + I, which should have no eigenvalue below one.
 
     B is interpolated in distance between tabulated values, which does not keep it positive: rarely, and with a steep
     covariance on a coarse table, an eigenvalue comes out below what the errors alone leave. It is then set to one.
     """
-    try:
-        np.linalg.cholesky(covariance)
-    except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(covariance)
-        return np.asarray((vectors / np.maximum(values, 1.0)[:, None, :]) @ vectors.transpose(0, 2, 1))
-    return np.asarray(np.linalg.inv(covariance))
+    factor: Tensor
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    if len(spoilt := torch.nonzero(failed)[:, 0]):
+        values, vectors = torch.linalg.eigh(covariance[spoilt])
+        factor[spoilt] = torch.linalg.cholesky((vectors * values.clamp_min(1.0)[:, None, :]) @ vectors.mT)
+    return factor
 
 
 def _leave_one_out(
     batch: ObservationBatch, expected: Expected, groups: _Groups, stations: IntArray, active: Mask, ratio: FloatArray
 ) -> None:
-    """Set ``ratio`` of the values of ``stations``: deviation from the prediction over its standard deviation."""
-    rows = groups.rows[groups.near[stations]].reshape(len(stations), -1)
+    """Set ``ratio`` of the values of ``stations``: deviation from the prediction over its standard deviation.
+
+    A station comes last in its own group: with L L' = S, its block of S^-1 is that of L alone, (L_oo L_oo')^-1, and
+    its part of S^-1 d is L_oo'^-1 (L^-1 d)_o. Nothing larger is inverted.
+    """
+    near, width = groups.near[stations][:, ::-1], groups.rows.shape[1]
+    rows = groups.rows[near].reshape(len(stations), -1)
     present = (rows >= 0) & active[rows]
-    station = np.repeat(groups.near[stations], groups.rows.shape[1], axis=1)
-    cosine = np.einsum("gix,gjx->gij", groups.xyz[station], groups.xyz[station])
-    away = np.arccos(np.clip(cosine, -1.0, 1.0)) * (EARTH_RADIUS_KM / STEP_KM)
-    reach = len(expected.table) - 1
-    below = np.minimum(away.astype(np.int64), reach - 1)
-    weight = np.clip(away - below, 0.0, 1.0)
+    scaled = np.where(present, expected.scale[rows] / batch.sigma[rows], 0.0)
     c = expected.channel[rows]
-    at = below, c[:, :, None], c[:, None, :]
-    covariance = expected.table[at] * (1 - weight) + expected.table[at[0] + 1, at[1], at[2]] * weight
-    scaled = expected.scale[rows] / batch.sigma[rows]
+    covariance = _between(expected.table, groups.xyz[near], c.reshape(*near.shape, width))
     covariance *= scaled[:, :, None] * scaled[:, None, :]
     diagonal = np.arange(rows.shape[1])
     covariance[:, diagonal, diagonal] += 1.0 + expected.rest[c] * scaled**2
-    covariance = np.where(present[:, :, None] & present[:, None, :], covariance, np.eye(rows.shape[1]))
     departure = np.where(present, (batch.value[rows] - expected.mean[rows]) / batch.sigma[rows], 0.0)
-    inverse = _inverse(covariance)
-    deviation = np.einsum("gij,gj->gi", inverse, departure) / np.sqrt(inverse[:, diagonal, diagonal])
-    own = slice(0, groups.rows.shape[1])  # a station comes first in its own group
+    factor = _factor(torch.from_numpy(covariance))
+    white = torch.linalg.solve_triangular(factor, torch.from_numpy(departure)[..., None], upper=False)
+    own = slice(rows.shape[1] - width, None)
+    inverse = torch.linalg.solve_triangular(factor[:, own, own], torch.eye(width, dtype=torch.float64), upper=False)
+    deviation = (inverse.mT @ white[:, own])[..., 0] / inverse.square().sum(1).sqrt()
     mine = present[:, own]
-    ratio[rows[:, own][mine]] = deviation[:, own][mine]
+    ratio[rows[:, own][mine]] = deviation.numpy()[mine]
+
+
+def _between(table: FloatArray, xyz: FloatArray, channel: IntArray) -> FloatArray:
+    """Covariances (g, s w, s w) between the values of stations at ``xyz`` (g, s, 3), with ``channel`` (g, s, w)."""
+    cosine = np.einsum("gix,gjx->gij", xyz, xyz)
+    away = np.arccos(np.clip(cosine, -1.0, 1.0)) * (EARTH_RADIUS_KM / STEP_KM)
+    below = np.minimum(away.astype(np.int64), len(table) - 2)
+    weight = np.clip(away - below, 0.0, 1.0)[..., None, None]
+    pairs = table[below] * (1 - weight) + table[below + 1] * weight  # (g, s, s, c, c)
+    g, s, w = channel.shape
+    at = np.arange(g)[:, None, None, None, None], np.arange(s)[:, None, None, None], np.arange(s)[:, None]
+    chosen = pairs[at[0], at[1], at[2], channel[:, :, :, None, None], channel[:, None, None, :, :]]
+    return np.asarray(chosen.reshape(g, s * w, s * w))
