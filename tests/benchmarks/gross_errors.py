@@ -1,6 +1,6 @@
 """How many gross errors of the simulated world the checks find, and what the rest of them costs.
 
-    python tests/benchmarks/gross_errors.py NATURE.nc [--bundle default] [--times 8] [--members 8]
+    python -m tests.benchmarks.gross_errors NATURE.nc [--bundle default] [--times 8] [--members 8]
 
 The same network observes the same nature run twice, with the same random errors and gaps: once without gross errors,
 once with one in a hundred values grossly wrong (``training/instruments.py`` has the kinds). Both are cycled with

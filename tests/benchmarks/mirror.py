@@ -1,6 +1,6 @@
 """What a mirror of a whole year to date costs: time and memory of the first copy, of an update, of a cycle's soundings.
 
-    python tests/benchmarks/mirror.py [--stations 800] [--soundings 660] [--levels 150] [--changed 5]
+    python -m tests.benchmarks.mirror [--stations 800] [--soundings 660] [--levels 150] [--changed 5]
 
 A server of its own process serves made-up stations (one text under many names: its content does not matter here) over
 loopback. Told: seconds and peak memory of the first refresh, of reading one analysis time, and of the refresh and
