@@ -17,10 +17,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import structlog
+
+from dacycle.binding import bound
 from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.executor import Check, Chunk, FloatArray, Known, draw_chunk
 from dacycle.cycler.cycle.models import Models, threads
+from dacycle.cycler.logs import configure
 from dacycle.errors import ClusterError, ConfigError
 
 if TYPE_CHECKING:
@@ -30,10 +34,11 @@ __all__ = ["Cluster", "Recipe"]
 
 TICK_SECONDS = 0.5
 CONNECT_SECONDS = 20.0
-HERE_ONLY = {"paths", "source", "cycle", "products", "service", "log"}
+HERE_ONLY = {"paths", "source", "cycle", "products", "service"}
 PATIENCE_SECONDS = 600.0
 """Without a single denoiser call on the whole cluster for so long, something is wrong with it."""
 DECIDING = ("dacycle", "torch", "torch_harmonics", "numpy")
+LOG = logging.getLogger("dacycle.cluster")
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class Cluster:
         client.replicate(shared)
         pending = {}
         for chunk in chunks:
-            arguments = self.recipe, shared, tuple(chunk), topic
+            arguments = self.recipe, shared, tuple(chunk), topic, bound()
             pending[client.submit(_draw_there, *arguments, key=f"{topic}-{chunk[0]}", pure=False)] = chunk
         moved = monotonic.monotonic()
         try:
@@ -197,7 +202,7 @@ def _drained(calls: "queue.SimpleQueue[None]") -> int:
 
 def _log_as_everybody_does() -> None:
     """dask's loggers come with handlers of their own, whose lines would not be JSON."""
-    for name in ("distributed", "distributed.client", "tornado", "tornado.application", "bokeh"):
+    for name in ("distributed", "distributed.client", "distributed.worker", "tornado", "tornado.application", "bokeh"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
@@ -210,7 +215,13 @@ def _given(known: Known) -> Known:
     return known
 
 
-def _draw_there(recipe: Recipe, known: Known, chunk: Chunk, topic: str) -> FloatArray:
+def _draw_there(recipe: Recipe, known: Known, chunk: Chunk, topic: str, context: dict[str, str]) -> FloatArray:
+    """``context``: what the daemon's log lines carry; those of the worker carry it, too."""
+    with structlog.contextvars.bound_contextvars(**context):
+        return _drawn_there(recipe, known, chunk, topic)
+
+
+def _drawn_there(recipe: Recipe, known: Known, chunk: Chunk, topic: str) -> FloatArray:
     from distributed import get_worker
 
     worker = get_worker()
@@ -226,7 +237,10 @@ def _draw_there(recipe: Recipe, known: Known, chunk: Chunk, topic: str) -> Float
             raise CancelledError
         worker.log_event(topic, chunk[0])
 
-    return draw_chunk(analyst, known, chunk, step)
+    began = monotonic.monotonic()
+    states = draw_chunk(analyst, known, chunk, step)
+    LOG.debug("chunk_drawn", extra={"members": list(chunk), "seconds": round(monotonic.monotonic() - began, 2)})
+    return states
 
 
 _loading = threading.Lock()
@@ -238,6 +252,8 @@ def _models(recipe: Recipe, worker: str) -> Models:
     if (found := _versions()) != recipe.versions:
         raise ClusterError(f"dask worker {worker} has {_named(found)}; the daemon has {_named(recipe.versions)}")
     config = Config.model_validate_json(recipe.config)
+    configure(config.log)
+    _log_as_everybody_does()
     bundle = open_bundle(config.bundle.path)
     if bundle.digest != recipe.bundle:
         raise ClusterError(f"dask worker {worker} has another bundle at {bundle.path} than the daemon; copy it there")

@@ -27,9 +27,9 @@ from dacycle.cycler.cycle.models import Models
 from dacycle.cycler.cycle.progress import Progress, Stopped
 from dacycle.cycler.cycle.space import needed_bytes, unusable
 from dacycle.cycler.cycle.states import ACTIVE, State, Stream
+from dacycle.cycler.logs import configure
 from dacycle.cycler.service.clockwatch import steady_seconds
 from dacycle.cycler.service.health import Word
-from dacycle.cycler.service.logging import configure
 from dacycle.cycler.service.notify import notify, watchdog_seconds
 from dacycle.cycler.service.serving import Served, listen, served
 from dacycle.cycler.service.worker import Worker

@@ -1,7 +1,7 @@
 """Which cycle and stage a log line belongs to, carried into threads and processes.
 
 structlog keeps what is bound in context variables, which neither a pool's threads nor another process see by
-themselves: a pool is given ``carried(function)``, a process ``environment()``.
+themselves: a pool is given ``carried(function)``, a process ``environment()``, a worker elsewhere ``bound()``.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
-__all__ = ["VARIABLE", "adopt", "carried", "environment"]
+__all__ = ["VARIABLE", "adopt", "bound", "carried", "environment"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,17 +29,22 @@ def carried(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
+def bound() -> dict[str, str]:
+    """What is bound here, to be bound elsewhere while a piece of work is done."""
+    return {key: str(value) for key, value in structlog.contextvars.get_contextvars().items()}
+
+
 def environment() -> dict[str, str]:
     """What a child process needs besides the environment to bind what is bound here."""
-    bound = {key: str(value) for key, value in structlog.contextvars.get_contextvars().items()}
-    return {VARIABLE: json.dumps(bound)} if bound else {}
+    told = bound()
+    return {VARIABLE: json.dumps(told)} if told else {}
 
 
 def adopt(environ: Mapping[str, str] = os.environ) -> None:
     """Bind what the parent process had bound."""
     try:
-        bound = json.loads(environ.get(VARIABLE, "{}"))
+        told = json.loads(environ.get(VARIABLE, "{}"))
     except ValueError:
         return
-    if isinstance(bound, dict):
-        structlog.contextvars.bind_contextvars(**bound)
+    if isinstance(told, dict):
+        structlog.contextvars.bind_contextvars(**told)

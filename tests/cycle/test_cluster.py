@@ -1,6 +1,7 @@
 """Members drawn by worker processes: the same bits as here, whatever happens to the workers."""
 
 import hashlib
+import json
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.config import Config
@@ -138,6 +140,18 @@ def test_whole_cycle_on_workers_of_its_own_writes_the_same_bytes(
     found, expected = (products(each.paths.state) for each in (own, local))
     assert len(expected) >= 2
     assert found == expected
+
+
+def test_workers_log_as_the_daemon_does_with_cycle_and_stage(
+    chosen: Config, tiny_bundle: Bundle, known: Known, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own = changed(changed(chosen, "ensemble", address=None, workers=1), "log", level="debug")
+    with structlog.contextvars.bound_contextvars(cycle="2021-03-01T00", stage="assimilate"):
+        drawn(Cluster(own, tiny_bundle), known)
+    told = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    chunks = [line for line in told if line["event"] == "chunk_drawn"]
+    assert sorted(line["members"] for line in chunks) == [list(chunk) for chunk in CHUNKS]
+    assert {(line["cycle"], line["stage"]) for line in chunks} == {("2021-03-01T00", "assimilate")}
 
 
 def products(state: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ import structlog
 
 from dacycle.cycler.config import Log
 from dacycle.cycler.cycle.engine import Engine, open_engine
-from dacycle.cycler.service.logging import configure
+from dacycle.cycler.logs import configure
 from tests.cycle.small_world import START, config, hours, soundings
 from tests.service.worlds import Open
 

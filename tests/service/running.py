@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from dacycle.cycler.config import load_config
+from dacycle.cycler.logs import configure
 from dacycle.cycler.service.daemon import Daemon
-from dacycle.cycler.service.logging import configure
 from dacycle.errors import DacycleError
 
 

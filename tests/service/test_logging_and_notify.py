@@ -18,7 +18,7 @@ import structlog
 from dacycle.binding import carried, environment
 from dacycle.cycler.config import Log
 from dacycle.cycler.cycle.ledger import Ledger
-from dacycle.cycler.service.logging import configure
+from dacycle.cycler.logs import configure
 from dacycle.cycler.service.notify import notify, watchdog_seconds
 
 
@@ -99,7 +99,7 @@ def test_cycle_and_stage_go_with_the_work_into_threads_and_processes() -> None:
             pool.submit(structlog.get_logger("test").info, "alone").result()
         program = (
             "import logging, structlog; from dacycle.cycler.config import Log;"
-            "from dacycle.cycler.service.logging import configure; configure(Log());"
+            "from dacycle.cycler.logs import configure; configure(Log());"
             "structlog.get_logger('test').info('from a process')"
         )
         told = subprocess.run(
