@@ -35,7 +35,7 @@ def asking(site: Site) -> Route:
             if await request.body():
                 raise HTTPException(400, "expected no body: the address says everything")
         if not site.config.on_grid(time):
-            raise HTTPException(400, f"{format_time(time)} is no analysis time")
+            raise HTTPException(404, f"{format_time(time)} is no analysis time")
         by = f"http {request.client.host if request.client else ''}".strip()
         now = site.health.said().now
         number = await anyio.to_thread.run_sync(lambda: ask(site.config.paths.state, kind, time, now, by=by))

@@ -157,10 +157,10 @@ def _ask(time: Schema) -> Schema:
                     }
                 },
             },
-            "400": _error("no analysis time, or a body"),
+            "400": _error("a parameter that is not as described, or a body"),
             "401": _error("without the right token"),
             "403": _error("such requests are off"),
-            "404": _error("no such kind of request"),
+            "404": _error("no analysis time, or no such kind of request"),
             "408": _error("the body took too long"),
             "413": _error("the body is too large"),
             "503": _error("nothing has run yet, or the ledger cannot be read"),
