@@ -3,17 +3,16 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dacycle.cycler.config import Config
 from dacycle.cycler.service.page import runbook
-from tests.service.site import Fine, site
-from tests.service.year import NOW, write_year
+from tests.cycle.small_world import config, soundings
+from tests.service.processes import running
+from tests.service.year import NEWEST, NOW, write_year
 from tests.tools import require_tool
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,12 +22,15 @@ METRIC = re.compile(r"\bdacycle_[a-z_]+\b")
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    state = tmp_path_factory.mktemp("monitored") / "state"
-    write_year(state, days=30)
-    config = Config.model_validate({"paths": {"state": state}, "service": {"port": 0}})
-    with site(config, Fine(NOW)) as address:
-        yield httpx.get(f"{address}/metrics").text
+def exported(tmp_path_factory: pytest.TempPathFactory, tiny_bundle_path: Path) -> str:
+    """What a running daemon with a month of history exports."""
+    root = tmp_path_factory.mktemp("monitored")
+    write_year(root / "state", days=30)
+    archive = soundings(root / "archive", [NEWEST])
+    chosen = config(root, archive, tiny_bundle_path, cycle={"early_stream": False})
+    with running(chosen, NOW) as daemon:
+        address = daemon.until("started")["url"]
+        return httpx.get(f"{address}metrics").text
 
 
 def promtool(*arguments: str, given: str = "") -> str:

@@ -13,9 +13,10 @@ from dacycle.cycler.cycle.owed import FIRST, SOURCE_NEWEST, SOURCE_SEEN
 from dacycle.cycler.cycle.records import format_time
 from dacycle.cycler.cycle.states import Stage
 
-__all__ = ["NOW", "write_year"]
+__all__ = ["NEWEST", "NOW", "write_year"]
 
 NOW = datetime(2021, 12, 31, 18, tzinfo=UTC)
+NEWEST = datetime(2021, 12, 31, 12, tzinfo=UTC)
 SCALES = {"t": 1.4, "u": 3.0, "v": 2.9, "q": 0.0009, "z": 14.0, "sp": 110.0}
 
 
@@ -24,9 +25,8 @@ def write_year(state: Path, days: int = 365, stations: int = 600) -> None:
     rng = np.random.default_rng(0)
     with Ledger.open(state) as ledger:
         path = ledger.path
-        newest = datetime(2021, 12, 31, 12, tzinfo=UTC)
-        ledger.set_note(FIRST, format_time(newest - (2 * days - 1) * timedelta(hours=12)))
-        ledger.set_note(SOURCE_NEWEST, format_time(newest))
+        ledger.set_note(FIRST, format_time(NEWEST - (2 * days - 1) * timedelta(hours=12)))
+        ledger.set_note(SOURCE_NEWEST, format_time(NEWEST))
         ledger.set_note(SOURCE_SEEN, format_time(NOW - timedelta(minutes=3)))
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("BEGIN")
@@ -35,7 +35,7 @@ def write_year(state: Path, days: int = 365, stations: int = 600) -> None:
         for a, b in zip(rng.uniform(-75, 80, stations), rng.uniform(-180, 180, stations), strict=True)
     ]
     for k in range(2 * days):
-        cycle, at = k + 1, format_time(newest - (2 * days - 1 - k) * timedelta(hours=12))
+        cycle, at = k + 1, format_time(NEWEST - (2 * days - 1 - k) * timedelta(hours=12))
         free = k % 97 == 40
         state_name = "published_free_forecast" if free else "published"
         db.execute(
