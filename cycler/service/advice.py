@@ -29,6 +29,16 @@ ADVICE: tuple[tuple[str, str, str], ...] = (
     (r"\d+ problems, the first", "Some files could not be read; the others were used.", "sourcestale"),
     (r"early stream stopped", "The delayed cycle is not affected; it is tried again within half an hour.", ""),
     (r"(disk is|no space|GB free|MB free)\b", "Make room, or set [products] retention_days.", "disklow"),
+    (r"contradicts the soundings", "The cycle helps itself. If it comes again, look at O-B.", "omboutofrange"),
+    (r"stand out in", "The forecast is at fault: look at O-B and the increment's map.", "omboutofrange"),
+    (r"waits for the cluster", "Start scheduler and workers, see [ensemble] address; no try is counted.", "cyclelate"),
+    (r"goes on without soundings", "Check the source; soundings that come later still count.", "sourcestale"),
+    (r"version \d+ stays", "Nothing is lost. When the reason is mended: dacycle rerun TIME.", "cyclefailed"),
+    (r"archive .* brought up to date", "Mend what it says; the next cycle makes up for what is missing.", ""),
+    (r"could not be removed", "Check the folder's owner and permissions; it is tried again.", "disklow"),
+    (r"model observations:", "The cycle goes on without that field: check [[assimilation.model_observations]].", ""),
+    (r"read-only or not ours|directory .* cannot be read", "Check mount, owner and permissions.", "disklow"),
+    (r"asked.*: refused", "Nothing was changed; the answer says what would be possible.", ""),
     (r"blacklist", "The station is used again by itself when its departures are normal.", "highrejection"),
 )
 """Pattern -> what to do, and the runbook's entry; the first that is found counts."""

@@ -118,8 +118,9 @@ def _stuck(s: Situation) -> Verdict | None:
         why = f"It was due {hours(s.late)} ago. {_waiting(record)}"
         advice = "Soundings that are this late usually mean that the source has stopped, or cannot be reached."
         return Verdict("watch", "The cycle is late", why.strip(), advice, "cyclelate")
-    if s.source_seen is not None and s.now - s.source_seen > UNREAD and not s.complete:
-        why = f"It was last read {hours(s.now - s.source_seen)} ago."
+    seen = s.source_seen
+    if seen is not None and s.now - seen > UNREAD and not (s.complete or s.running):  # who computes does not ask
+        why = f"It was last read {hours(s.now - seen)} ago."
         advice = "Check the network and [source] location with dacycle doctor. Cycles go on with what is at hand."
         return Verdict("watch", "The source of soundings cannot be read", why, advice, "sourcestale")
     return None

@@ -89,6 +89,7 @@ class Worker:
             if not self._delayed(owed):
                 break
             carry_out(self.engine, self.clock())
+            newest = self._look()  # catching up may take hours
         self._watch_streak()
         if config.cycle.early_stream:
             self._early()

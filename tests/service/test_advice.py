@@ -36,6 +36,7 @@ FINE = Situation(
     free=10**11,
     size=10**12,
 )
+RUNNING = Word(NOW, busy="2021-03-06 12 UTC delayed: assimilate")
 FAILED = record(State.FAILED, 3.5, "no more memory")
 FREE = [record(State.PUBLISHED_FREE_FORECAST, days) for days in (3.5, 3)]
 
@@ -46,13 +47,14 @@ FREE = [record(State.PUBLISHED_FREE_FORECAST, days) for days in (3.5, 3)]
         (FINE, "good", "next cycle is due 2021-03-10 03:00"),
         (replace(FINE, word=Word(NOW, trouble="the worker has ended")), "bad", "restart the service"),
         (replace(FINE, word=Word(NOW, stalled="no progress for 2000 s")), "bad", "no progress"),
-        (replace(FINE, word=Word(NOW, busy="2021-03-06 12 UTC delayed: assimilate")), "busy", "A cycle is running"),
+        (replace(FINE, word=RUNNING), "busy", "A cycle is running"),
         (replace(FINE, word=Word(NOW, busy="asks the source for news")), "good", "healthy"),
         (replace(FINE, free=10**9), "bad", "1.0 GB are free"),
         (replace(FINE, records=[*FINE.records, FAILED]), "bad", "no more memory"),
         (replace(FINE, records=[record(State.PENDING, 3.5, held=True)]), "watch", "dacycle release 2021-03-06T12"),
         (replace(FINE, late=timedelta(hours=30)), "watch", "due 30 hours ago"),
         (replace(FINE, source_seen=NOW - timedelta(hours=8)), "watch", "last read 8 hours ago"),
+        (replace(FINE, source_seen=NOW - timedelta(hours=8), word=RUNNING), "busy", "A cycle is running"),
         (replace(FINE, records=[*FINE.records, *FREE]), "watch", "newest 2 cycles are forecasts"),
         (replace(FINE, complete=True, due=None), "good", "nothing more is due"),
         (replace(FINE, records=[], newest=None), "busy", "No analysis yet"),
@@ -85,6 +87,15 @@ def test_only_the_newest_free_forecasts_count() -> None:
         ("3 cycles, 2021-03-01T00 to 2021-03-02T00, expired: due for more than 10 days", "backfill", "cyclelate"),
         ("2021-03-01T00 delayed was interrupted while assimilating", "Nothing to do", ""),
         ("the clock jumped by 2 days; nothing is given up for a while", "synchronisation", ""),
+        ("2021-03-01T12 delayed: the forecast contradicts the soundings (t250 7)", "helps itself", "omboutofrange"),
+        ("2021-03-01T12 delayed: 9 of 20 stations stand out in t: the background is", "at fault", "omboutofrange"),
+        ("2021-03-01T00:00:00Z waits for the cluster: no dask scheduler", "no try is counted", "cyclelate"),
+        ("early 2021-03-01T00: goes on without soundings: 404", "later still count", "sourcestale"),
+        ("2021-03-01T00 delayed given up after 3 tries; version 1 stays", "dacycle rerun", "cyclefailed"),
+        ("the archive /a.zarr could not be brought up to date: OSError: x", "makes up for", ""),
+        ("old products could not be removed: x", "tried again", "disklow"),
+        ("/state/ledger.sqlite is read-only or not ours to write: mend that", "mount", "disklow"),
+        ("hold of 2021-03-01T00, asked by http: refused: no such cycle", "Nothing was changed", ""),
         ("the source can be read again", "", ""),
         ("2021-03-01T00 delayed published with 500 of 519 soundings", "", ""),
     ],
