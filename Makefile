@@ -1,13 +1,17 @@
-# Two commands matter: `make demo` runs the main job, `make test` passes the tests. Each makes its own environment.
+# Two commands matter: `make demo` runs the main job, `make test` passes the tests. `make live` shows the status page at
+# work. Each makes its own environment.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test soak check fuzz format install-systemd clean
+.PHONY: demo live test soak check fuzz format install-systemd clean
 
 demo: $(STAMP)
 	$(BIN)/dacycle demo --workdir demo-work
+
+live: $(STAMP)
+	$(BIN)/dacycle demo --live --workdir live-work
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
@@ -62,4 +66,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist demo-work soak-work fuzz-work .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist demo-work live-work soak-work fuzz-work .pytest_cache .mypy_cache .ruff_cache

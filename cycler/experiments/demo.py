@@ -1,4 +1,7 @@
-"""``dacycle demo``: the real cycle on the soundings that ship, and the table of methods against the simulated truth."""
+"""``dacycle demo``: the real cycle on the soundings that ship, and the table of methods against the simulated truth.
+
+With ``--live`` the daemon and its status page instead of the table (``live.py``).
+"""
 
 import argparse
 import sys
@@ -53,6 +56,9 @@ steps = {steps}
 # The world of the demo is the one that the bundle was trained on: there is no other climate to adapt to.
 adaptive_covariance = false
 
+[service]
+heartbeat_seconds = 2
+
 [log]
 format = "console"
 """
@@ -64,6 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cycles", type=int, default=6, help="analysis times, the first of them from soundings alone")
     parser.add_argument("--members", type=int, default=4)
     parser.add_argument("--steps", type=int, default=12, help="denoiser calls per member")
+    told = "the daemon with its status page instead of the table; an analysis time every two minutes"
+    parser.add_argument("--live", action="store_true", help=told)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -76,6 +84,10 @@ def run(args: argparse.Namespace) -> int:
     times = times[: args.cycles]
     config_path = write_config(args, times[0], times[-1])
     config = load_config(config_path)
+    if args.live:
+        from dacycle.cycler.experiments.live import live
+
+        return live(config_path, config, times[0], console)
     bundle = open_bundle(config.bundle.path)
     began = clock.monotonic()
     console.print(
@@ -99,9 +111,10 @@ def run(args: argparse.Namespace) -> int:
     console.print(f"{LOOP}: best column for {best} of {len(bundle.channels)} channels")
     products = product_folder(config.paths.state, times[-1], "delayed")
     console.print(f"products     {products}", soft_wrap=True)
-    console.print(f"status       dacycle status --config {config_path}", soft_wrap=True)
+    program = sys.argv[0]  # as it was called: its environment need not be the shell's
+    console.print(f"status       {program} status --config {config_path}", soft_wrap=True)
     address = f"http://{config.service.host}:{config.service.port}/"
-    console.print(f"status page  dacycle run --config {config_path}, then {address}", soft_wrap=True)
+    console.print(f"status page  {program} run --config {config_path}, then {address}", soft_wrap=True)
     console.print(f"done in {clock.monotonic() - began:.0f} s")
     return 0
 
@@ -114,7 +127,8 @@ def write_config(args: argparse.Namespace, first: datetime, last: datetime) -> P
     path.write_text(
         CONFIG.format(
             # An interrupted demo goes on; another bundle or setting begins anew.
-            state=folder / f"state-{open_bundle('default').digest[:8]}-{args.members}x{args.steps}",
+            state=folder
+            / f"state-{open_bundle('default').digest[:8]}-{args.members}x{args.steps}{'-live' * args.live}",
             archive=ARCHIVE,
             first=f"{first:%Y-%m-%dT%H:%M:%SZ}",
             last=f"{last:%Y-%m-%dT%H:%M:%SZ}",
