@@ -1,5 +1,6 @@
 """The status page, rendered here whole and in parts, so that the parts that live can be fetched again."""
 
+from datetime import timedelta
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -83,7 +84,8 @@ def _part(site: Site, history: History, name: str) -> str:
 
 def _now(site: Site, history: History) -> dict[str, Any]:
     s = situation(history, site.config, site.health.said())
-    return {"s": s, "verdict": verdict(s), "config": site.config}
+    due_for = s.due - timedelta(hours=site.config.cycle.cutoff_hours) if s.due else None
+    return {"s": s, "verdict": verdict(s), "config": site.config, "due_for": due_for}
 
 
 def _cycles(site: Site, history: History) -> dict[str, Any]:

@@ -50,8 +50,17 @@ class Cell:
         return f"{self.record.time:%Y%m%d%H}-{self.record.stream}"
 
     @property
+    def by_hand(self) -> tuple[str, str]:
+        """What an operator would most likely do with it: the command, and what for."""
+        if self.record.held:
+            return "release", "to let it go on"
+        if self.record.state in (State.WAITING_OBS, State.PENDING):
+            return "hold", "to let it wait"
+        return ("hold", "to let those after it wait") if self.record.state in ACTIVE else ("rerun", "to run it again")
+
+    @property
     def products(self) -> str:
-        """Address of its manifest, empty without products."""
+        """Address of its folder, empty without products."""
         if self.record.state not in PUBLISHED:
             return ""
         early = "early/" if self.record.stream == Stream.EARLY else ""

@@ -11,14 +11,15 @@ from tests.service.test_daemon import running
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGUN = "return [...document.querySelectorAll('.cell')].map(c => c.dataset.cell)"
+RUNS = '.cell.busy[data-cell="2021030200-delayed"] .steps .busy'
 
 
 def test_page_follows_a_daemon_without_reloading(tmp_path: Path, tiny_bundle_path: Path) -> None:
     times = [hours(0), hours(12)]
     archive = soundings(tmp_path / "archive", times)
     cycle = {"first": START, "cutoff_hours": 12, "early_stream": False}
-    slow = {"members": 4, "chunk": 1, "threads": 1}
-    chosen = config(tmp_path, archive, tiny_bundle_path, cycle=cycle, ensemble=slow, assimilation={"steps": 60})
+    slow = {"members": 4, "chunk": 1, "threads": 1}  # longer than the page takes to look again
+    chosen = config(tmp_path, archive, tiny_bundle_path, cycle=cycle, ensemble=slow, assimilation={"steps": 120})
     with running(chosen, hours(37)) as daemon, browser() as page:
         address = daemon.until("started")["url"]
         daemon.until("cycle_end", cycle="2021-03-01T12")
@@ -26,10 +27,16 @@ def test_page_follows_a_daemon_without_reloading(tmp_path: Path, tiny_bundle_pat
         page.until(lambda: page.script(BEGUN) == ["2021030100-delayed", "2021030112-delayed"])
         page.script("window.untouched = true")
         soundings(archive, [*times, hours(24)])
-        page.until(lambda: "2021030200-delayed" in page.script(BEGUN))
+        page.until(lambda: page.script(f"return document.querySelector('{RUNS}') !== null"))
+        page.until(lambda: "A cycle is running" in page.text(".verdict"))
+        page.until(lambda: page.script("return (document.querySelector('progress')?.value || 0) > 0"))
+        assert "running: assimilate" in page.text(".detail:not([hidden])")
+        page.shoot("running")
         page.until(lambda: page.data("field") == "mean t850 2021-03-02T00:00:00Z")
         page.until(lambda: page.text(".cards").count("2021-03-02 00"))
-        assert page.text("#events").count("2021-03-02T00 delayed published")
+        page.until(lambda: "2021-03-02T00 delayed published" in page.text("#events"))
+        page.until(lambda: "2021-03-02 00 UTC" in page.text("#departures"))
+        assert "2021-03-02 00 UTC" in page.text(".detail:not([hidden])")
         assert page.script("return window.untouched")
         page.shoot("live")
         assert page.complaints() == []

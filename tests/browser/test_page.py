@@ -100,10 +100,11 @@ def test_a_cycle_opens_its_stages_by_mouse_and_by_key(page: Browser) -> None:
     detail = " ".join(page.text(".detail:not([hidden])").split())
     assert "published as a forecast" in detail
     assert "reinitialise" in detail
+    assert "dacycle rerun 2021-03-02T12 --config FILE" in detail
+    page.shoot("free-forecast")
     page.script("document.querySelector('.cell').focus()")
     page.driver.switch_to.active_element.send_keys("\n")
     assert "2021-03-01 00 UTC" in page.text(".detail:not([hidden])")
-    page.shoot("free-forecast")
 
 
 def test_map_shows_every_kind_and_channel(page: Browser) -> None:
@@ -176,6 +177,7 @@ def test_telephone_needs_no_scrolling_sideways(page: Browser) -> None:
     page.size(390, 844)
     page.open(page.driver.current_url)
     assert page.script("return document.documentElement.scrollWidth") <= 390
+    assert page.violations() == []
     page.shoot("telephone", 390)
 
 
@@ -189,6 +191,21 @@ def test_axe_finds_nothing_serious_in_light_and_dark(page: Browser) -> None:
     page.driver.get(f"{address}runbook")
     assert page.text("h2#cyclefailed") == "CycleFailed"
     assert page.violations() == []
+    page.shoot("runbook")
+
+
+def test_before_anything_has_run_the_page_says_so(window: Browser, world: Config, tmp_path: Path) -> None:
+    empty = world.model_copy(update={"paths": world.paths.model_copy(update={"state": tmp_path / "state"})})
+    window.scheme("light")
+    with site(empty, Fine(NOW)) as address:
+        window.open(address)
+        assert "waits for its first cycle" in window.text(".verdict")
+        assert window.violations() == []
+        window.shoot("nothing")
+        with open_engine(empty, NOW) as engine:
+            engine.run(hours(0), NOW)
+        window.until(lambda: window.data("field") == "mean t850 2021-03-01T00:00:00Z")
+        assert window.complaints() == []
 
 
 def test_what_the_daemon_does_is_seen_at_once(page: Browser, health: Fine) -> None:

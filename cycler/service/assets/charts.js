@@ -9,7 +9,7 @@
     plots.get(id)?.destroy();
     element.textContent = "";
     const width = Math.max(240, element.clientWidth);
-    plots.set(id, new uPlot({ width, height: 210, padding: [8, 22, 0, 0], legend: { live: true }, cursor: { y: false, points: { size: 6 } }, ...options }, data, element));
+    plots.set(id, new uPlot({ width, height: 210, padding: [8, 34, 0, 0], legend: { live: true }, cursor: { y: false, points: { size: 6 } }, ...options }, data, element));
     element.dataset.points = data[0].length;
   };
   const time = () => axis({ values: (u, splits) => splits.map((s) => new Date(s * 1000).toISOString().slice(5, splits.at(-1) - splits[0] < 4 * 86400 ? 13 : 10).replace("T", " ")), size: 30 });
@@ -19,9 +19,10 @@
 
   dacycle.charts = {
     lines(id, data, series, extra = {}) {
-      const dots = sparse(data);
+      const dots = sparse(data), day = 86400;
+      const range = (u, low, high) => (low === high ? [low - day, high + day] : [low, high]);  // a single point is no span
       const at = { label: "time", value: (u, v) => (v === null || v === undefined ? "–" : new Date(v * 1000).toISOString().slice(0, 13).replace("T", " ")) };
-      put(id, { tzDate: utc, axes: [time(), value()], series: [at, ...series.map((s) => line(s.label, s.colour, { ...dots, ...(s.dash ? { dash: s.dash } : {}) }))], ...extra }, data);
+      put(id, { tzDate: utc, axes: [time(), value()], series: [at, ...series.map((s) => line(s.label, s.colour, { ...dots, ...(s.dash ? { dash: s.dash } : {}) }))], ...extra, scales: { x: { range }, ...extra.scales } }, data);
     },
     bars(id, counts) {
       const total = counts.reduce((a, b) => a + b, 0) || 1, share = counts.map((c) => (c / total) * counts.length);

@@ -103,7 +103,7 @@
     const element = document.getElementById("bar"), field = state.field;
     element.parentElement.hidden = !field;
     if (!field) return;
-    const width = (element.width = Math.max(100, element.parentElement.clientWidth - 130)), context = element.getContext("2d");
+    const width = (element.width = Math.max(100, element.parentElement.clientWidth - 190)), context = element.getContext("2d");
     const table = dacycle.scale(field.kind, dacycle.variable(field.channel));
     for (let x = 0; x < width; x++) { const k = 3 * Math.round((x / (width - 1)) * 255); context.fillStyle = `rgb(${table[k]},${table[k + 1]},${table[k + 2]})`; context.fillRect(x, 0, 1, 10); }
     const unit = dacycle.unit(field.channel, field.units);

@@ -4,7 +4,7 @@
   const EVERY = 3000, SLOW = 15000;
   const main = document.getElementById("main"), live = document.getElementById("live");
   const texts = new Map();
-  let open = null, newest = "", kind = "mean", failures = 0, round = 0;
+  let open = null, follows = true, newest = "", kind = "mean", failures = 0, round = 0;
 
   const get = (id) => document.getElementById(id);
 
@@ -28,27 +28,27 @@
     place.innerHTML = text;
     place.querySelectorAll(".scroll").forEach((s, k) => { s.scrollLeft = !scrolled[k] || scrolled[k][1] ? s.scrollWidth : scrolled[k][0]; });
     if (name === "cycles") {
-      if (open && get(`d-${open}`)) expand(open); else chooseFirst();
+      if (follows) chooseFirst(); else expand(open);  // what was opened by hand stays open
       if (key) place.querySelector(`[data-cell="${key}"]`)?.focus();
     }
     return true;
   };
 
+  const part = async (name) => {
+    const answer = await fetch(`/parts/${name}`, { cache: "no-cache", signal: AbortSignal.timeout(10000) });
+    if (!answer.ok) throw new Error(String(answer.status));
+    exchange(name, await answer.text());
+  };
   const refresh = async () => {
-    const due = ["now", "cycles", "events", ...(round++ % 5 === 0 ? ["departures"] : [])];
     try {
-      for (const name of due) {
-        const answer = await fetch(`/parts/${name}`, { cache: "no-cache", signal: AbortSignal.timeout(10000) });
-        if (!answer.ok) throw new Error(String(answer.status));
-        exchange(name, await answer.text());
-      }
+      for (const name of ["now", "cycles", "events", ...(round++ % 5 === 0 ? ["departures"] : [])]) await part(name);
       failures = 0; live.textContent = "live"; live.className = "live";
     } catch {
       failures++; live.textContent = "no answer from the daemon"; live.className = "live lost";
     }
     const verdict = document.querySelector(".verdict"), found = verdict?.dataset.newest || "";
     document.title = { bad: "✗ dacycle", watch: "! dacycle", busy: "▶ dacycle", good: "✓ dacycle" }[verdict?.dataset.level] || "dacycle";
-    if (found !== newest) { newest = found; if (found.length > 1) await fresh(); }
+    if (found !== newest) { newest = found; if (found.length > 1) await Promise.allSettled([part("departures"), fresh()]); }
   };
 
   const fresh = async () => {
@@ -92,14 +92,14 @@
 
   document.addEventListener("click", (event) => {
     const cell = event.target.closest(".cell");
-    if (cell) expand(cell.dataset.cell === open ? null : cell.dataset.cell);
+    if (cell) { follows = false; expand(cell.dataset.cell === open ? null : cell.dataset.cell); }
     const segment = event.target.closest("[data-kind]");
     if (segment) { kind = segment.dataset.kind; press(); field(); }
   });
 
   const start = async () => {
     if (main.hasAttribute("data-empty")) {  // until there is a ledger
-      const wait = async () => { try { if ((await fetch("/parts/now", { cache: "no-cache" })).ok) return location.reload(); } catch { /* again */ } setTimeout(wait, EVERY); };
+      const wait = async () => { try { if (!(await (await fetch("/", { cache: "no-cache" })).text()).includes("data-empty")) return location.reload(); } catch { /* again */ } setTimeout(wait, EVERY); };
       setTimeout(wait, EVERY);
       return;
     }
