@@ -126,7 +126,7 @@ def answer(raw: socket.socket) -> tuple[int, bytes]:
         ("/", {"content-length": "99999999999"}, 413),
         ("/", {"content-length": "-1"}, 400),
         ("/", {"content-length": "²"}, 400),
-        ("/", {"content-length": "3", "transfer-encoding": "chunked"}, 413),
+        ("/", {"content-length": "3", "transfer-encoding": "chunked"}, 400),
         ("/", {"if-none-match": '"' + "0" * 8000 + '"', "accept-encoding": "gzip;q=0,,;"}, 200),
     ],
 )
@@ -134,7 +134,7 @@ def test_hostile_requests_get_a_clean_answer(address: str, target: str, headers:
     told = {"Host": "dacycle", "Connection": "close", **headers}
     lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
     with connected(address) as raw:
-        raw.sendall(f"GET {target} HTTP/1.1\r\n{lines}\r\n".encode())
+        raw.sendall(f"GET {target} HTTP/1.1\r\n".encode() + f"{lines}\r\n".encode("latin-1"))
         found, body = answer(raw)
     assert found == status
     assert b"Traceback" not in body
@@ -145,11 +145,11 @@ def test_hostile_requests_get_a_clean_answer(address: str, target: str, headers:
     "sent",
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n",
-        b"GET /\r\n\r\n",
+        b"GET / HTTP/9.9.9\r\nHost: x\r\n\r\n",
         b"\0" * 99 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nX-Endless: " + b"y" * 20000,
     ],
-    ids=["TLS", "HTTP 0.9", "zeros", "a header without end"],
+    ids=["TLS", "no such version", "zeros", "a header without end"],
 )
 def test_what_is_not_http_is_told_so(address: str, sent: bytes) -> None:
     with connected(address) as raw:
