@@ -29,7 +29,7 @@ from dacycle.cycler.cycle.space import needed_bytes, unusable
 from dacycle.cycler.cycle.states import ACTIVE, State, Stream
 from dacycle.cycler.logs import configure
 from dacycle.cycler.service.clockwatch import steady_seconds
-from dacycle.cycler.service.health import Word
+from dacycle.cycler.service.health import STARTING, STOPPING, Word
 from dacycle.cycler.service.notify import notify, watchdog_seconds
 from dacycle.cycler.service.serving import Served, listen, served
 from dacycle.cycler.service.worker import Worker
@@ -71,7 +71,7 @@ class Daemon:
         self._progressed = time.monotonic()
         self._present: Progress | None = None
         self._thread: threading.Thread | None = None
-        self._trouble: str | None = "the daemon is starting"
+        self._trouble: str | None = STARTING
         self._http: Served | None = None
 
     def run(self) -> int:
@@ -110,7 +110,7 @@ class Daemon:
     def trouble(self) -> str | None:
         """Why no cycle could run now: true also when the worker hangs or has ended."""
         if self.stopping.is_set():
-            return "the daemon is stopping"
+            return STOPPING
         if self._trouble is not None:
             return self._trouble
         if self._thread is None or not self._thread.is_alive():

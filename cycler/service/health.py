@@ -7,7 +7,10 @@ from typing import Protocol
 
 from dacycle.cycler.cycle.records import format_time, parse_time
 
-__all__ = ["Health", "Word"]
+__all__ = ["STARTING", "STOPPING", "Health", "Word"]
+
+STARTING, STOPPING = "the daemon is starting", "the daemon is stopping"
+"""Troubles that pass by themselves."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.owed import SOURCE_NEWEST, SOURCE_SEEN, complete, lag, next_due
 from dacycle.cycler.cycle.records import CycleRecord, format_time
 from dacycle.cycler.cycle.states import PUBLISHED, State, Stream
-from dacycle.cycler.service.health import Word
+from dacycle.cycler.service.advice import advice
+from dacycle.cycler.service.health import STARTING, STOPPING, Word
 
 __all__ = ["Situation", "Verdict", "hours", "situation", "status_json", "streak", "verdict"]
 
@@ -94,10 +95,8 @@ def verdict(s: Situation) -> Verdict:
 
 
 def _broken(s: Situation) -> Verdict | None:
-    if s.word.trouble or s.word.stalled:
-        why = s.word.trouble or s.word.stalled
-        advice = "Look at the log (journalctl -u dacycle), then restart the service: nothing is lost by that."
-        return Verdict("bad", "The daemon does not work", f"{why}.", advice, "down")
+    if s.word.stalled or s.word.trouble:
+        return _hindered(s.word)
     if s.free < LEAST_FREE:
         advice = "Make room, or set [products] retention_days; writing goes on by itself as soon as there is space."
         return Verdict("bad", "The disk is nearly full", f"{s.free / 1e9:.1f} GB are free.", advice, "disklow")
@@ -107,6 +106,17 @@ def _broken(s: Situation) -> Verdict | None:
         advice += "If the reason does not explain itself, run dacycle doctor."
         return Verdict("bad", f"The cycle of {_name(record)} failed", record.reason, advice, "cyclefailed")
     return None
+
+
+def _hindered(word: Word) -> Verdict:
+    """No cycle can run: because of what is around the daemon, or of the daemon itself."""
+    if not word.stalled and word.trouble in (STARTING, STOPPING):
+        return Verdict("busy", _sentence(word.trouble), "It takes a few seconds.")
+    cure, entry = advice(word.trouble)
+    if cure and not word.stalled:
+        return Verdict("bad", "No cycle can run", f"{_sentence(word.trouble)}.", cure, entry)
+    cure = "Look at the log (journalctl -u dacycle), then restart the service: nothing is lost by that."
+    return Verdict("bad", "The daemon does not work", f"{_sentence(word.trouble or word.stalled)}.", cure, "down")
 
 
 def _stuck(s: Situation) -> Verdict | None:
@@ -153,6 +163,10 @@ def _fine(s: Situation) -> Verdict:
         return Verdict("good", "The cycle is healthy", f"It waits for soundings of {_name(record)}.")
     due = f"The next cycle is due {s.due:%Y-%m-%d %H:%M} UTC." if s.due else ""
     return Verdict("good", "The cycle is healthy", due)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _waiting(record: CycleRecord | None) -> str:

@@ -72,6 +72,8 @@ class Worker:
         newest = self._look()
         first = first_time(ledger, config, newest)
         if first is None:
+            if (unread := self._told.get("source")) is not None:
+                return unread
             text = "nothing to begin with: the source has no soundings and [cycle] first is not set"
             self._once("first", text)
             return text

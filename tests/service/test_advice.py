@@ -46,7 +46,10 @@ FREE = [record(State.PUBLISHED_FREE_FORECAST, days) for days in (3.5, 3)]
     [
         (FINE, "good", "next cycle is due 2021-03-10 03:00"),
         (replace(FINE, word=Word(NOW, trouble="the worker has ended")), "bad", "restart the service"),
-        (replace(FINE, word=Word(NOW, stalled="no progress for 2000 s")), "bad", "no progress"),
+        (replace(FINE, word=Word(NOW, stalled="no progress for 2000 s")), "bad", "No progress"),
+        (replace(FINE, word=Word(NOW, trouble="the daemon is starting")), "busy", "The daemon is starting"),
+        (replace(FINE, word=Word(NOW, trouble="the source cannot be read: x")), "bad", "Check network and location"),
+        (replace(FINE, word=Word(NOW, trouble="the source has no soundings")), "bad", "No cycle can run"),
         (replace(FINE, word=RUNNING), "busy", "A cycle is running"),
         (replace(FINE, word=Word(NOW, busy="asks the source for news")), "good", "healthy"),
         (replace(FINE, free=10**9), "bad", "1.0 GB are free"),
