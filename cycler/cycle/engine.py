@@ -69,6 +69,8 @@ class Engine:
         self.settle(now)
         for record in self.ledger.in_states(PUBLISHED):
             self._tidy(record)
+        for record in self.ledger.replaced():
+            self.discard(record)
         for time, stream in self.ledger.uncatalogued():
             self.ledger.enter_products(time, stream, lying(self.state, time, stream))
 

@@ -130,6 +130,14 @@ class History:
         sql = f"SELECT * FROM cycles WHERE state IN ({marks}) ORDER BY time, stream, version"
         return [_cycle(row) for row in self._rows(sql, *wanted)]
 
+    def replaced(self) -> list[CycleRecord]:
+        """Superseded versions whose files are still entered: a process died before it let go of them."""
+        sql = (
+            "SELECT * FROM cycles WHERE state = 'superseded' AND id IN (SELECT cycle FROM artefacts)"
+            " ORDER BY time, stream, version"
+        )
+        return [_cycle(row) for row in self._rows(sql)]
+
     def newest_published(self, stream: Stream, state: State | None = None) -> CycleRecord | None:
         """The published cycle with the latest analysis time."""
         states = sorted(PUBLISHED) if state is None else [state]

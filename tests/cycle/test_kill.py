@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,22 +25,39 @@ def source(tmp_path: Path) -> Path:
     return soundings(tmp_path / "archive", [hours(0), hours(12)])
 
 
-def test_kill_at_every_point_of_a_cycle(tmp_path: Path, source: Path, tiny_bundle_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.cycle.killing", str(tiny_bundle_path), str(source), str(tmp_path)]
+def killed(folder: Path, source: Path, bundle: Path, what: str) -> tuple[dict[str, Any], list[str]]:
+    """The undisturbed outcome, which all killed and restarted ones are held against, and the points of the kills."""
+    command = [sys.executable, "-m", "tests.cycle.killing", str(bundle), str(source), str(folder), what]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     undisturbed = told.pop("undisturbed")
     assert undisturbed["leftovers"] == []
-    assert len(undisturbed["products"]) == 6
-    points = {name.split(" ", 1)[1] for name in told}
-    for stage in ("ingest", "forecast", "assimilate", "reinitialise", "publish"):
-        assert {f"stage_begin {stage}", f"stage_end {stage}"} <= points
-    between = {name for name in points if name.startswith("renamed")}
-    assert {"renamed  initial.npy", "renamed publish 12", "renamed  chunk-001-002.npy"} <= between
-    assert len(points) >= 25
     for name, outcome in told.items():
         assert outcome == undisturbed, name
+    return undisturbed, [name.split(" ", 1)[1] for name in told]
+
+
+def test_kill_at_every_point_of_a_cycle(tmp_path: Path, source: Path, tiny_bundle_path: Path) -> None:
+    undisturbed, points = killed(tmp_path, source, tiny_bundle_path, "cycle")
+    assert len(undisturbed["products"]) == 6
+    assert len(points) >= 25
+    for stage in ("ingest", "forecast", "assimilate", "reinitialise", "publish"):
+        begin, end = points.index(f"stage_begin {stage}"), points.index(f"stage_end {stage}")
+        assert any(name.startswith("renamed") for name in points[begin:end]), "between the rename and the ledger"
+    assert {"renamed  initial.npy", "renamed publish 12", "renamed  chunk-001-002.npy"} <= set(points)
+
+
+@pytest.mark.slow
+def test_kill_where_a_pass_over_late_soundings_replaces_products(
+    tmp_path: Path, source: Path, tiny_bundle_path: Path
+) -> None:
+    """The old versions stay until the new ones are published; the early stream starts from the new ones."""
+    undisturbed, points = killed(tmp_path, source, tiny_bundle_path, "rerun")
+    assert points.count("cycle_end") == 3, "two delayed cycles and the early one"
+    assert len([name for name in points if name.startswith("renamed publish")]) == 3
+    superseded = {name.split("/superseded/")[0] for name in undisturbed["products"] if "/superseded/" in name}
+    assert superseded == {"products/2021/03/01/12", "products/2021/03/02/00"}
 
 
 @pytest.fixture
