@@ -4,6 +4,7 @@ import hashlib
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from dacycle.cycler.config import Config
 
@@ -12,7 +13,7 @@ __all__ = ["outcome"]
 CLOCK_COLUMNS = ("_at", "seconds", "attempt", "attempts")
 
 
-def outcome(chosen: Config) -> dict[str, object]:
+def outcome(chosen: Config) -> dict[str, Any]:
     """Hashes of all product files but the manifest's clock, and the ledger without clock and counters of attempts."""
     state = chosen.paths.state
     hashes = {}

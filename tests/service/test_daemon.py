@@ -11,6 +11,7 @@ import pytest
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.states import State, Stream
+from tests.cycle.outcomes import outcome
 from tests.cycle.small_world import START, config, hours, soundings, toml
 from tests.service.processes import ENVIRONMENT, NOW, ROOT, command, running
 
@@ -84,6 +85,28 @@ def test_second_daemon_gets_one_clear_line(chosen: Config) -> None:
         assert second.stdout == ""
         assert second.stderr.count("\n") == 1
         assert f"is in use by another dacycle (process {daemon.process.pid})" in second.stderr
+
+
+def test_second_daemon_and_a_configuration_that_becomes_invalid_change_nothing(chosen: Config, tmp_path: Path) -> None:
+    calm = chosen.model_copy(update={"paths": chosen.paths.model_copy(update={"state": tmp_path / "calm" / "state"})})
+    (tmp_path / "calm").mkdir()
+    path = chosen.paths.state.parent / "dacycle.toml"
+    for one, disturbed in ((calm, False), (chosen, True)):
+        with running(one) as daemon:
+            if disturbed:
+                daemon.until("stage_begin", stage="assimilate", cycle="2021-03-01T00")
+                arguments = command(path, NOW)
+                second = subprocess.run(arguments, capture_output=True, env=ENVIRONMENT, cwd=ROOT, check=False)
+                assert second.returncode == 1
+                path.write_text("[ensemble]\nmembers = -1\n")
+                daemon.process.send_signal(signal.SIGHUP)
+            daemon.until("cycle_end", cycle="2021-03-02T00", stream="early")
+            if disturbed:
+                daemon.until("configuration_refused")
+            daemon.process.send_signal(signal.SIGTERM)
+            assert daemon.end() == 0
+    assert states(chosen) == DONE
+    assert outcome(chosen) == outcome(calm)
 
 
 def test_taken_port_gets_one_clear_line(chosen: Config, tmp_path: Path) -> None:
