@@ -12,7 +12,7 @@
     plots.set(id, new uPlot({ width, height: 210, padding: [8, 34, 0, 0], legend: { live: true }, cursor: { y: false, points: { size: 6 } }, ...options }, data, element));
     element.dataset.points = data[0].length;
   };
-  const time = () => axis({ values: (u, splits) => splits.map((s) => new Date(s * 1000).toISOString().slice(5, splits.at(-1) - splits[0] < 4 * 86400 ? 13 : 10).replace("T", " ")), size: 30 });
+  const time = () => axis({ values: (u, splits) => splits.map((s) => new Date(s * 1000).toISOString().slice(5, splits.at(-1) - splits[0] < 4 * 86400 ? 13 : 10).replace("T", " ")), size: 30, space: 76 });
   const value = () => axis({ size: 52, values: (u, splits) => splits.map((s) => dacycle.short(s)) });
   const utc = (stamp) => uPlot.tzDate(new Date(stamp * 1e3), "UTC");
   const sparse = (data) => ({ points: { show: data[0].length < 40, size: 5 } });
