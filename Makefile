@@ -11,7 +11,7 @@ demo: $(STAMP)
 	$(BIN)/dacycle demo --workdir demo-work
 
 live: $(STAMP)
-	$(BIN)/dacycle demo --live --workdir live-work
+	$(BIN)/dacycle demo --live --workdir live-work --steps 6
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
