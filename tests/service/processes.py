@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from dacycle.cycler.config import Config
+from dacycle.cycler.cycle.engine import open_engine
+from tests.cycle.outcomes import outcome
 from tests.cycle.small_world import hours, toml
 
-__all__ = ["ENVIRONMENT", "NOW", "ROOT", "Running", "command", "running"]
+__all__ = ["ENVIRONMENT", "NOW", "ROOT", "Running", "command", "running", "settled"]
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {
@@ -74,3 +76,10 @@ def running(chosen: Config, now: datetime = NOW, **environment: str) -> Iterator
             yield Running(process)
         finally:
             process.kill()
+
+
+def settled(chosen: Config) -> dict[str, Any]:
+    """The outcome of a daemon that has ended, once the next start let go of what that one had no time for."""
+    with open_engine(chosen, NOW):
+        pass
+    return outcome(chosen)

@@ -11,9 +11,8 @@ import pytest
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.states import State, Stream
-from tests.cycle.outcomes import outcome
 from tests.cycle.small_world import START, config, hours, soundings, toml
-from tests.service.processes import ENVIRONMENT, NOW, ROOT, command, running
+from tests.service.processes import ENVIRONMENT, NOW, ROOT, command, running, settled
 
 
 @pytest.fixture
@@ -106,7 +105,7 @@ def test_second_daemon_and_a_configuration_that_becomes_invalid_change_nothing(c
             daemon.process.send_signal(signal.SIGTERM)
             assert daemon.end() == 0
     assert states(chosen) == DONE
-    assert outcome(chosen) == outcome(calm)
+    assert settled(chosen) == settled(calm)
 
 
 def test_taken_port_gets_one_clear_line(chosen: Config, tmp_path: Path) -> None:
