@@ -205,6 +205,7 @@ def test_before_anything_has_run_the_page_says_so(window: Browser, world: Config
         with open_engine(empty, NOW) as engine:
             engine.run(hours(0), NOW)
         window.until(lambda: window.data("field") == "mean t850 2021-03-01T00:00:00Z")
+        window.shoot("first")
         assert window.complaints() == []
 
 

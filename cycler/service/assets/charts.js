@@ -20,7 +20,7 @@
   dacycle.charts = {
     lines(id, data, series, extra = {}) {
       const dots = sparse(data), day = 86400;
-      const range = (u, low, high) => (low === high ? [low - day, high + day] : [low, high]);  // a single point is no span
+      const range = (u, low, high) => (data[0].length > 1 ? [low, high] : [low - day, low + day]);  // a single point is no span
       const at = { label: "time", value: (u, v) => (v === null || v === undefined ? "–" : new Date(v * 1000).toISOString().slice(0, 13).replace("T", " ")) };
       put(id, { tzDate: utc, axes: [time(), value()], series: [at, ...series.map((s) => line(s.label, s.colour, { ...dots, ...(s.dash ? { dash: s.dash } : {}) }))], ...extra, scales: { x: { range }, ...extra.scales } }, data);
     },
