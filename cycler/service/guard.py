@@ -35,21 +35,20 @@ class Guard:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse what cannot be served cheaply; add the headers; give up on clients that do not read."""
+        """Refuse what cannot be served cheaply; add the headers."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
 
-        async def patient(message: Message) -> None:
+        async def headed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 present = {name.lower() for name, _ in message["headers"]}
                 added = [(n.encode(), v.encode()) for n, v in HEADERS.items() if n.encode() not in present]
                 message["headers"] = [*message["headers"], *added]
-            async with asyncio.timeout(SEND_SECONDS):
-                await send(message)
+            await send(message)
 
         refused = _refusal(Headers(scope=scope))
-        await (refused or self.app)(scope, receive, patient)
+        await (refused or self.app)(scope, receive, headed)
 
 
 def _refusal(headers: Headers) -> JSONResponse | None:
@@ -64,9 +63,11 @@ def _refusal(headers: Headers) -> JSONResponse | None:
 
 
 class ImpatientProtocol(HttpToolsProtocol):
-    """Closes a connection whose request is not complete after ``REQUEST_SECONDS`` or has a head that does not end."""
+    """Closes a connection whose request is not complete after ``REQUEST_SECONDS``, has a head that does not end, or
+    whose client reads nothing for ``SEND_SECONDS``."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _head = 0  # bytes that came and made no request yet
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -86,9 +87,20 @@ class ImpatientProtocol(HttpToolsProtocol):
         elif self._head > LARGEST_HEAD and not self.transport.is_closing():
             self.send_400_response(f"expected a request head of at most {LARGEST_HEAD} bytes")
 
+    def pause_writing(self) -> None:
+        """The client does not take what it asked for."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(SEND_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It does."""
+        self._read()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is left to wait for."""
         self._stop()
+        self._read()
         super().connection_lost(exc)
 
     def _idle(self) -> bool:
@@ -102,3 +114,8 @@ class ImpatientProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None

@@ -21,10 +21,10 @@ import uvicorn
 from starlette.applications import Starlette
 
 from dacycle.cycler.config import Config
+from dacycle.cycler.logs import configure
 from dacycle.cycler.service.guard import ImpatientProtocol
 from dacycle.cycler.service.health import Word
 from dacycle.cycler.service.http import application
-from dacycle.cycler.service.logging import configure
 
 __all__ = ["Heard", "QuietServer", "main", "server"]
 

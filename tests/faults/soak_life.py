@@ -18,7 +18,7 @@ from dacycle.cycler.cycle.engine import Engine, open_engine
 from dacycle.cycler.cycle.progress import Progress
 from dacycle.cycler.cycle.requests import ask
 from dacycle.cycler.cycle.states import Stream
-from dacycle.cycler.service.logging import configure
+from dacycle.cycler.logs import configure
 from dacycle.cycler.service.worker import Worker
 from dacycle.errors import DacycleError, SourceError, StateError
 from dacycle.obs.source import SoundingSource

@@ -265,7 +265,9 @@ def test_who_dawdles_over_a_body_is_told_so(world: Config, monkeypatch: pytest.M
     assert b"took too long" in told
 
 
-def test_who_does_not_read_is_let_go(world: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_does_not_read_is_let_go_without_a_word_in_the_log(
+    world: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(guard, "SEND_SECONDS", 0.3)
     with site(world, Fine(hours(21))) as slow, connected(slow, buffer=4096) as raw:
         raw.sendall(b"GET /products/large.nc HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -275,3 +277,4 @@ def test_who_does_not_read_is_let_go(world: Config, monkeypatch: pytest.MonkeyPa
         while block := raw.recv(65536):
             read += len(block)
         assert read < LARGE / 2
+    assert [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
