@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
+from dacycle.cycler.allocator import keep_freed_memory
 from dacycle.cycler.arguments import analysis_time
 from dacycle.errors import DacycleError
 
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(given)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
+    keep_freed_memory()
     try:
         return args.handler(args) or 0
     except DacycleError as error:

@@ -20,6 +20,7 @@ from uuid import uuid4
 import structlog
 
 from dacycle.binding import bound
+from dacycle.cycler.allocator import ENVIRONMENT
 from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.executor import Check, Chunk, FloatArray, Known, draw_chunk
@@ -153,13 +154,13 @@ class Cluster:
 def _workers_here(count: int) -> "LocalCluster":
     """Processes of this machine.
 
-    dask lets workers give every freed page back to the system at once (MALLOC_TRIM_THRESHOLD_). torch takes and frees
-    large arrays all the time: faulting their pages in again doubled the work.
+    dask lets workers give every freed page back to the system at once (MALLOC_TRIM_THRESHOLD_), which doubled the work:
+    ours keep them (``allocator.py``).
     """
     import dask
     from distributed import LocalCluster
 
-    with dask.config.set({"distributed.nanny.pre-spawn-environ": {}}):
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": ENVIRONMENT}):
         return LocalCluster(
             n_workers=count,
             threads_per_worker=1,

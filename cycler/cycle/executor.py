@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.cycler.allocator import give_back_freed_memory
 from dacycle.cycler.assimilation.adaptation import Adaptation
 from dacycle.cycler.assimilation.ageing import YOUNG, Age
 from dacycle.obs.batch import ObservationBatch
@@ -63,6 +64,7 @@ class Here:
         """In the order of the chunks."""
         for chunk in chunks:
             yield chunk, draw_chunk(self.analyst, known, chunk, lambda: check(1))
+        give_back_freed_memory()
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dacycle.cycler.allocator import keep_freed_memory
 from dacycle.cycler.assimilation.analysis import Analyst
 from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.config import Config
@@ -21,6 +22,7 @@ from tests.benchmarks.demo_analysis import demo_analysis
 
 def main() -> None:
     """Print a line per precision and batch."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 64])

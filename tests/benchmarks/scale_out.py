@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 
+from dacycle.cycler.allocator import keep_freed_memory
 from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.cluster import Cluster
@@ -24,6 +25,7 @@ from tests.benchmarks.demo_analysis import demo_analysis
 
 def main() -> None:
     """Print a line per executor."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--members", type=int, default=16)
     parser.add_argument("--chunk", type=int, default=4)
@@ -83,6 +85,7 @@ def share_drawn(
     told: "SimpleQueue[float]",
 ) -> None:
     """In a process of its own: load the models, wait for the others, draw."""
+    keep_freed_memory()
     mine = executor(open_bundle("default"), ensemble, assimilation)
     list(mine.draw(known, [[100]], lambda calls: None))
     ready.wait()
