@@ -155,12 +155,18 @@ def _workers_here(count: int) -> "LocalCluster":
     """Processes of this machine.
 
     dask lets workers give every freed page back to the system at once (MALLOC_TRIM_THRESHOLD_), which doubled the work:
-    ours keep them (``allocator.py``).
+    ours keep them (``allocator.py``). Its profiler, which looks at the stack a hundred times a second, cost a tenth more,
+    its clock of the event loop a twentieth.
     """
     import dask
     from distributed import LocalCluster
 
-    with dask.config.set({"distributed.nanny.pre-spawn-environ": ENVIRONMENT}):
+    settings = {
+        "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.tick.interval": "1s",
+    }
+    with dask.config.set(settings):
         return LocalCluster(
             n_workers=count,
             threads_per_worker=1,
