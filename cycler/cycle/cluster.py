@@ -155,8 +155,8 @@ def _workers_here(count: int) -> "LocalCluster":
     """Processes of this machine.
 
     dask lets workers give every freed page back to the system at once (MALLOC_TRIM_THRESHOLD_), which doubled the work:
-    ours keep them (``allocator.py``). Its profiler, which looks at the stack a hundred times a second, cost a tenth more,
-    its clock of the event loop a twentieth.
+    ours keep them (``allocator.py``). Its profiler, which looks at the stack a hundred times a second, cost a tenth
+    more, its clock of the event loop a twentieth.
     """
     import dask
     from distributed import LocalCluster
