@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from dacycle.cycler.assimilation.prior import DiffusionPrior
 from dacycle.cycler.training.frames import Frames
+from dacycle.cycler.training.optimiser import Optimiser
+from dacycle.errors import BundleError
 
-__all__ = ["LEVELS", "PriorSettings", "evaluate", "train_prior"]
+__all__ = ["LEVELS", "PriorSettings", "begin_from", "evaluate", "train_prior"]
 
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -27,7 +31,7 @@ class PriorSettings:
 
     seconds: float
     batch: int = 8
-    learning_rate: float = 1e-3
+    learning_rate: float = 4e-3
     weight_decay: float = 1e-3
     lowest: float = 0.015
     highest: float = 10.0
@@ -51,7 +55,7 @@ def train_prior(
     generator = torch.Generator().manual_seed(settings.seed)
     network = prior.network
     average = {key: value.clone() for key, value in network.state_dict().items()}
-    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = Optimiser(network, settings.learning_rate, settings.weight_decay)
     spent, step = 0.0, 0
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
@@ -61,10 +65,9 @@ def train_prior(
         generator.set_state(saved["generator"])
     begun, saved_at, losses = time.monotonic() - spent, spent, []
     while (spent := time.monotonic() - begun) < settings.seconds:
-        for group in optimiser.param_groups:
-            group["lr"] = _rate(settings, step, spent)
+        optimiser.pace(_rate(settings, step, spent))
         loss = _loss(prior, *_batch(frames, settings, generator), generator)
-        optimiser.zero_grad(set_to_none=True)
+        network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
@@ -91,9 +94,21 @@ def train_prior(
     return _with(prior, average)
 
 
+def begin_from(prior: DiffusionPrior, path: Path) -> None:
+    """Give ``prior`` the network of another one, from its ``prior.safetensors``; BundleError where it does not fit."""
+    try:
+        weights = load_file(path)
+        own = {key.removeprefix("network."): value for key, value in weights.items() if key.startswith("network.")}
+        prior.network.load_state_dict(own)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        told = " ".join(str(error).split())[:300]
+        raise BundleError(f"{path}: expected a prior of the same --fold, --widths and --blocks; {told}") from error
+
+
 def _rate(settings: PriorSettings, step: int, spent: float) -> float:
+    """Relative to the settings' own: up over 50 steps, down along a cosine."""
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, spent / settings.seconds)))
-    return settings.learning_rate * min(1.0, (step + 1) / 50) * max(0.02, cosine)
+    return min(1.0, (step + 1) / 50) * max(0.02, cosine)
 
 
 def _batch(frames: Frames, settings: PriorSettings, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -27,15 +27,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grid", nargs=2, type=int, default=[128, 256], metavar=("NLAT", "NLON"), help="of zarr stores"
     )
+    parser.add_argument(
+        "--initial", type=Path, help="prior.safetensors: its network is trained further; climate and covariance are new"
+    )
     parser.add_argument("--validation-days", type=float, default=15.0, help="end of each run, kept from training")
     parser.add_argument("--out", type=Path, required=True, help="folder of the result; a checkpoint in it is resumed")
     parser.add_argument("--seconds", type=float, required=True, help="training time")
     parser.add_argument("--degrees", type=int, default=86, help="truncation of the Gaussian prior")
-    parser.add_argument("--fold", type=int, default=4, help="pixels folded into channels, each way")
-    parser.add_argument("--widths", type=int, nargs="+", default=[96, 192, 256])
-    parser.add_argument("--blocks", type=int, default=2)
+    parser.add_argument("--fold", type=int, default=2, help="pixels folded into channels, each way")
+    parser.add_argument("--widths", type=int, nargs="+", default=[64, 96, 192, 256])
+    parser.add_argument("--blocks", type=int, default=1)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rate", type=float, default=4e-3)
     parser.add_argument("--threads", type=int, default=0, help="0 leaves the choice to torch")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--full-precision", action="store_true", help="train and run the network in float32")
@@ -50,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from dacycle.cycler.training.climatology import fit_climatology
     from dacycle.cycler.training.dataset import open_dataset, span
     from dacycle.cycler.training.frames import estimate_gaussian, join, load_frames
-    from dacycle.cycler.training.prior import LEVELS, PriorSettings, evaluate, train_prior
+    from dacycle.cycler.training.prior import LEVELS, PriorSettings, begin_from, evaluate, train_prior
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -92,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
     }
     features = static_features(runs[0].grid, runs[0].orography, runs[0].land)
     prior = DiffusionPrior(gaussian, features, **network)
+    if args.initial:
+        begin_from(prior, args.initial)
     settings = PriorSettings(args.seconds, args.batch, args.learning_rate, seed=args.seed)
     prior = train_prior(prior, training, validation, settings, args.out / "prior.pt", _progress)
     save_file({k: v.detach().contiguous() for k, v in prior.state_dict().items()}, args.out / "prior.safetensors")
@@ -103,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
         "seconds": args.seconds,
         "batch": args.batch,
         "frames": len(training),
+        "initial": str(args.initial) if args.initial else None,
         "data": [f"{run.name} {span(run.times)}" for run in runs],
         "helpers": [f"{run.name} {span(run.times)}" for run in helpers],
         "validation_mse_relative_to_gaussian": scores,

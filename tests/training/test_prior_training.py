@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from dacycle.cycler.assimilation.prior import DiffusionPrior, season_features, static_features
 from dacycle.cycler.training.frames import Frames, estimate_gaussian
-from dacycle.cycler.training.prior import PriorSettings, evaluate, train_prior
+from dacycle.cycler.training.prior import PriorSettings, begin_from, evaluate, train_prior
 from dacycle.emulators.grid import gaussian_grid
+from dacycle.errors import BundleError
 
 GRID = gaussian_grid(8, 16)
 
@@ -64,3 +66,20 @@ def test_the_covariance_per_degree_of_a_known_pattern() -> None:
     assert power[1].min() > 100 * power[[0, 2, 3, 4, 5]].abs().max()
     # Two patterns of degree 1, of area-mean squares 1.5^2 / 3 each, fill one of three coefficients per channel.
     assert power[1, 0].item() == pytest.approx(1.5**2 / 3 * 8 * 16 / 3, rel=1e-2)
+
+
+def test_a_training_begins_from_the_network_of_another_prior(tmp_path: Path) -> None:
+    frames = toy_frames(16, 0)
+    first, second = make_prior(frames), make_prior(frames)
+    with torch.no_grad():
+        first.network.head.conv.bias.fill_(0.25)
+    path = tmp_path / "prior.safetensors"
+    save_file({key: value.contiguous() for key, value in first.state_dict().items()}, path)
+    begin_from(second, path)
+    assert second.network.head.conv.bias.min() == 0.25
+    gaussian = estimate_gaussian(frames, GRID, 6, stride=1)
+    other = DiffusionPrior(gaussian, static_features(GRID, *[np.zeros(GRID.shape)] * 2), 2, [8], 1, False)
+    with pytest.raises(BundleError, match=r"prior.safetensors: expected a prior of the same --fold"):
+        begin_from(other, path)
+    with pytest.raises(BundleError, match=r"nowhere.safetensors: expected a prior"):
+        begin_from(second, tmp_path / "nowhere.safetensors")
