@@ -35,7 +35,7 @@ def test_the_step_of_an_inner_convolution_is_orthogonal_and_that_of_the_stem_is_
     stepped(network, Optimiser(network, rate, weight_decay=0.0), 1)
     moved = {name: value - before[name] for name, value in network.state_dict().items()}
     singular = torch.linalg.svdvals(moved["inner.weight"].view(8, -1))
-    # Five Newton-Schulz iterations in bfloat16 leave them between 0.7 and 1.2; 0.2 sqrt(72) matches the size of AdamW's.
+    # Five Newton-Schulz iterations in bfloat16 leave 0.7 to 1.2; 0.2 sqrt(72) matches the size of AdamW's steps.
     assert singular.min() > 0.6 * rate * 0.2 * 72**0.5
     assert singular.max() < 1.3 * rate * 0.2 * 72**0.5
     for name in ("stem.weight", "stem.bias"):  # AdamW's first step: the rate, with the sign of the gradient
