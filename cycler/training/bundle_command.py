@@ -8,12 +8,15 @@ statistics so found.
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dacycle.channels import DEFAULT_CHANNELS
 from dacycle.errors import BundleError
+
+if TYPE_CHECKING:
+    from dacycle.cycler.bundle import NetworkCard
 
 __all__ = ["add_arguments", "run"]
 
@@ -21,7 +24,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--prior", type=Path, required=True, help="folder of `dacycle train prior`")
-    parser.add_argument("--emulator", type=Path, required=True, help="folder of `dacycle train emulator`")
+    parser.add_argument("--emulator", required=True, help="folder of `dacycle train emulator`, or a bundle")
     parser.add_argument("--truth", required=True, help="nature run or zarr store for the forecast-error statistics")
     parser.add_argument("--days", type=float, default=12.0, help="how many of its last days are cycled over")
     parser.add_argument("--members", type=int, default=6)
@@ -53,11 +56,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    prior_told, emulator_told = (
-        _read(folder) for folder in (args.prior / "prior.json", args.emulator / "emulator.json")
-    )
-    saved = np.load(args.prior / "climatology.npz")
-    prior, emulator = load_file(args.prior / "prior.safetensors"), load_file(args.emulator / "emulator.safetensors")
+    prior_told = _read(args.prior / "prior.json")
+    saved, prior = np.load(args.prior / "climatology.npz"), load_file(args.prior / "prior.safetensors")
+    emulator_network, emulator_told, emulator_path = _emulator(args.emulator)
+    emulator = load_file(emulator_path)
     truth = open_dataset(args.truth, (args.grid[0], args.grid[1]))
     gaussian = GaussianPrior(truth.grid, prior["gaussian.covariance"], prior["gaussian.rest"])
     degrees = min(args.emulator_grid)
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         analysis_grid=truth.grid.shape,
         emulator_grid=tuple(args.emulator_grid),
         prior=NetworkCard(architecture="gaussian-unet", arguments=prior_told.pop("arguments")),
-        emulator=NetworkCard(architecture=emulator_told.pop("architecture"), arguments=emulator_told.pop("arguments")),
+        emulator=emulator_network,
         training={"prior": prior_told, "emulator": emulator_told},
     )
     for number in range(args.rounds + 1):
@@ -98,6 +100,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _say(text: str) -> None:
     print(text, flush=True)
+
+
+def _emulator(location: str) -> "tuple[NetworkCard, dict[str, Any], Path]":
+    """What it is, how it was trained, where its weights are."""
+    from dacycle.cycler.bundle import NetworkCard, open_bundle
+
+    if location == "default" or (Path(location) / "bundle.toml").exists():
+        bundle = open_bundle(location)
+        return bundle.card.emulator, bundle.card.training.get("emulator", {}), bundle.path / "emulator.safetensors"
+    told = _read(Path(location) / "emulator.json")
+    card = NetworkCard(architecture=told.pop("architecture"), arguments=told.pop("arguments"))
+    return card, told, Path(location) / "emulator.safetensors"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", nargs="+", required=True, help="nature runs, or zarr stores, on one grid")
     parser.add_argument("--helpers", nargs="*", default=[], help="longer runs on coarser grids: their seasons help")
     parser.add_argument(
+        "--climate-from", metavar="BUNDLE", help="keep a bundle's climatology and covariance, instead of new ones"
+    )
+    parser.add_argument(
         "--grid", nargs=2, type=int, default=[128, 256], metavar=("NLAT", "NLON"), help="of zarr stores"
     )
     parser.add_argument(
@@ -49,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     import torch
     from safetensors.torch import save_file
 
-    from dacycle.cycler.assimilation.prior import DiffusionPrior, static_features
+    from dacycle.cycler.assimilation.prior import DiffusionPrior, load_prior, static_features
+    from dacycle.cycler.bundle import open_bundle
     from dacycle.cycler.training.climatology import fit_climatology
     from dacycle.cycler.training.dataset import open_dataset, span
     from dacycle.cycler.training.frames import estimate_gaussian, join, load_frames
@@ -64,7 +68,10 @@ def run(args: argparse.Namespace) -> int:
     if len({run.grid.shape for run in runs}) > 1:
         raise DacycleError("--data: all runs must be on one grid; coarser ones belong to --helpers")
     kept = [int(timedelta(days=args.validation_days) / (run.times[1] - run.times[0])) for run in runs]
-    climatology = fit_climatology(runs, helpers, DEFAULT_CHANNELS)
+    if args.climate_from and helpers:
+        raise DacycleError("--climate-from: the bundle's climatology is kept, so --helpers have no part in it")
+    bundle = open_bundle(args.climate_from) if args.climate_from else None
+    climatology = bundle.climatology if bundle else fit_climatology(runs, helpers, DEFAULT_CHANNELS)
     np.savez(
         args.out / "climatology.npz",
         coefficients=climatology.coefficients,
@@ -72,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         orography=runs[0].orography,
         land=runs[0].land,
     )
-    print("climatology fitted", flush=True)
+    print(f"climatology of {args.climate_from}" if bundle else "climatology fitted", flush=True)
     training = join(
         [
             load_frames(run, DEFAULT_CHANNELS, climatology, slice(0, len(run.times) - k))
@@ -85,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
             for run, k in zip(runs, kept, strict=True)
         ]
     )
-    gaussian = estimate_gaussian(training, runs[0].grid, args.degrees)
+    gaussian = load_prior(bundle).gaussian if bundle else estimate_gaussian(training, runs[0].grid, args.degrees)
     print(f"{len(training)} frames for training, {len(validation)} for validation", flush=True)
     network = {
         "fold": args.fold,
@@ -104,11 +111,12 @@ def run(args: argparse.Namespace) -> int:
     scores = {f"{level:g}": round(ratio, 4) for level, ratio in zip(LEVELS, ratios, strict=True)}
     told = {
         "arguments": network,
-        "degrees": args.degrees,
+        "climate_from": args.climate_from,
+        "degrees": len(gaussian.covariance),
         "seconds": args.seconds,
         "batch": args.batch,
         "frames": len(training),
-        "initial": str(args.initial) if args.initial else None,
+        "initial": args.initial and args.initial.name,
         "data": [f"{run.name} {span(run.times)}" for run in runs],
         "helpers": [f"{run.name} {span(run.times)}" for run in helpers],
         "validation_mse_relative_to_gaussian": scores,

@@ -57,6 +57,29 @@ def test_the_commands_make_a_bundle_with_a_card_that_says_what_it_is(bundle: Pat
     assert set(told["validation_mse_relative_to_gaussian"]) == {"0.02", "0.05", "0.1", "0.2", "0.5", "1", "2", "5"}
 
 
+def test_a_prior_is_trained_further_under_the_climate_of_a_bundle(
+    bundle: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(runs / "fine.nc") + "@2001-01-10/2001-01-24", "--out", str(tmp_path / "prior")]
+    kept = ["--climate-from", str(bundle), "--initial", str(bundle / "prior.safetensors")]
+    few = "--fold 4 --widths 16 16 --blocks 1 --seconds 2 --validation-days 3 --threads 1".split()
+    assert main(["train", "prior", *data, *kept, *few]) == 0
+    parts = ["--prior", str(tmp_path / "prior"), "--emulator", str(bundle), "--truth", str(runs / "fine.nc")]
+    settings = "--days 3 --members 2 --rounds 1 --sites 60 --name again --emulator-grid 16 32 --threads 1".split()
+    assert main(["bundle", *parts, *settings, "--out", str(tmp_path / "bundle")]) == 0
+    before, after = open_bundle(str(bundle)), open_bundle(str(tmp_path / "bundle"))
+    step = np.abs(before.climatology.coefficients).max() / 30_000  # both are packed in 16 bits
+    np.testing.assert_allclose(after.climatology.coefficients, before.climatology.coefficients, atol=step)
+    assert after.card.emulator == before.card.emulator
+    assert after.card.training["emulator"] == before.card.training["emulator"]
+    assert (after.path / "emulator.safetensors").read_bytes() == (before.path / "emulator.safetensors").read_bytes()
+    first, second = (load_prior(opened) for opened in (before, after))
+    torch.testing.assert_close(second.gaussian.covariance, first.gaussian.covariance)
+    assert not torch.equal(second.network.stem.conv.weight, first.network.stem.conv.weight)
+    assert main(["train", "prior", *data, *kept, *few, "--helpers", str(runs / "coarse.nc")]) == 1
+    assert "--helpers have no part in it" in capsys.readouterr().err
+
+
 def test_persistent_weather_is_forecast_better_than_climatology(bundle: Path, runs: Path) -> None:
     """Red noise with a correlation of 0.94 over 12 hours: forecasts must leave far less than all of the variance."""
     opened = open_bundle(str(bundle))
