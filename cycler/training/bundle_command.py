@@ -104,14 +104,13 @@ def _say(text: str) -> None:
 
 def _emulator(location: str) -> "tuple[NetworkCard, dict[str, Any], Path]":
     """What it is, how it was trained, where its weights are."""
-    from dacycle.cycler.bundle import NetworkCard, open_bundle
+    from dacycle.cycler.bundle import open_bundle
+    from dacycle.cycler.training.emulator_files import read_card
 
     if location == "default" or (Path(location) / "bundle.toml").exists():
         bundle = open_bundle(location)
         return bundle.card.emulator, bundle.card.training.get("emulator", {}), bundle.path / "emulator.safetensors"
-    told = _read(Path(location) / "emulator.json")
-    card = NetworkCard(architecture=told.pop("architecture"), arguments=told.pop("arguments"))
-    return card, told, Path(location) / "emulator.safetensors"
+    return *read_card(Path(location)), Path(location) / "emulator.safetensors"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from dacycle.cycler.bundle import NetworkCard
 from dacycle.cycler.training.emulator_scores import Scores
 from dacycle.emulators.lucie import Lucie
 from dacycle.errors import BundleError
 
-__all__ = ["TrainingState", "load_network", "publish"]
+__all__ = ["TrainingState", "load_network", "publish", "read_card"]
 
 NETWORK = "network."
 
@@ -88,3 +89,12 @@ def publish(out: Path, lucie: Lucie, training: Mapping[str, Any], scores: Scores
     if scores is not None:
         card["scores"] = scores.as_dict()
     (out / "emulator.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def read_card(folder: Path) -> tuple[NetworkCard, dict[str, Any]]:
+    """What ``publish`` wrote: the network, and all else that is told of it; BundleError where it is not there."""
+    try:
+        told = dict(json.loads((folder / "emulator.json").read_text()))
+        return NetworkCard(architecture=told.pop("architecture"), arguments=told.pop("arguments")), told
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleError(f"{folder}: expected the result of `dacycle train emulator`; {error}") from error

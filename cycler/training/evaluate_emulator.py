@@ -57,9 +57,10 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from dacycle.cycler.assimilation.fields import coarsen
-    from dacycle.cycler.bundle import NetworkCard, open_bundle
+    from dacycle.cycler.bundle import open_bundle
     from dacycle.cycler.training.coarse import read_dataset
     from dacycle.cycler.training.dataset import open_dataset, span
+    from dacycle.cycler.training.emulator_files import read_card
     from dacycle.cycler.training.emulator_scores import score
     from dacycle.emulators.lucie import Lucie
     from dacycle.emulators.registry import load_emulator
@@ -68,11 +69,7 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     bundle = open_bundle(args.bundle)
     if args.emulator is not None:
-        try:
-            told = json.loads((args.emulator / "emulator.json").read_text())
-            network = NetworkCard(architecture=told["architecture"], arguments=told["arguments"])
-        except (OSError, ValueError, KeyError) as error:
-            raise BundleError(f"{args.emulator}: expected the result of `dacycle train emulator`; {error}") from error
+        network, _ = read_card(args.emulator)
         bundle = replace(bundle, path=args.emulator, card=bundle.card.model_copy(update={"emulator": network}))
     emulator = load_emulator(bundle)
     if not isinstance(emulator, Lucie):

@@ -1,7 +1,6 @@
 """The API against its own description; requests with a token; answers that are kept."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,10 @@ from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.engine import open_engine
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.requests import requests
-from tests.cycle.small_world import START, STATIONS, config, hours, soundings
-from tests.service.site import Fine, site
+from tests.cycle.small_world import STATIONS, hours
+from tests.service.site import TOKEN, Fine, site, two_published, writable
 from tests.tools import require_module
 
-TOKEN = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 HOLD = "/api/v1/cycles/2021-03-01T12:00:00Z/hold"
 THERE: dict[str, dict[str, str]] = {
@@ -32,27 +30,12 @@ THERE: dict[str, dict[str, str]] = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, tiny_bundle_path: Path) -> Config:
-    root = tmp_path_factory.mktemp("api")
-    chosen = config(root, soundings(root / "archive", [hours(0), hours(12)]), tiny_bundle_path, cycle={"first": START})
-    with open_engine(chosen, hours(20)) as engine:
-        engine.run(hours(0), hours(20))
-        engine.run(hours(12), hours(20))
-        engine.look(hours(20))
-    return chosen
+    return two_published(tmp_path_factory.mktemp("api"), tiny_bundle_path)
 
 
 @pytest.fixture(scope="module")
 def address(world: Config) -> Iterator[str]:
     with site(world, Fine(hours(21))) as told:
-        yield told
-
-
-@contextmanager
-def writable(world: Config) -> Iterator[str]:
-    path = world.paths.state.parent / "token"
-    path.write_text(TOKEN + "\n")
-    service = world.service.model_copy(update={"token_file": path})
-    with site(world.model_copy(update={"service": service}), Fine(hours(21))) as told:
         yield told
 
 

@@ -6,20 +6,18 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
 from dacycle.cycler.config import Config
-from dacycle.cycler.cycle.engine import open_engine
 from dacycle.cycler.service import asking, guard
 from dacycle.cycler.service.asking import KINDS
-from tests.cycle.small_world import START, config, hours, soundings
-from tests.service.site import Fine, site
+from tests.cycle.small_world import hours
+from tests.service.site import TOKEN, Fine, site, two_published, writable
 
-TOKEN = "correct-horse-battery-staple"
 ANALYSIS = "/products/2021/03/01/00/analysis.nc"
 CYCLE = "/api/v1/cycles/2021-03-01T12:00:00Z"
 LARGE = 64 * 2**20
@@ -28,12 +26,7 @@ LARGE = 64 * 2**20
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, tiny_bundle_path: Path) -> Config:
     """Two published cycles, and a product that no socket's buffer holds."""
-    root = tmp_path_factory.mktemp("hostile")
-    chosen = config(root, soundings(root / "archive", [hours(0), hours(12)]), tiny_bundle_path, cycle={"first": START})
-    with open_engine(chosen, hours(20)) as engine:
-        engine.run(hours(0), hours(20))
-        engine.run(hours(12), hours(20))
-        engine.look(hours(20))
+    chosen = two_published(tmp_path_factory.mktemp("hostile"), tiny_bundle_path)
     with (chosen.paths.state / "products/large.nc").open("wb") as large:
         large.truncate(LARGE)
     return chosen
@@ -42,16 +35,6 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_bundle_path: Path) -> C
 @pytest.fixture(scope="module")
 def address(world: Config) -> Iterator[str]:
     with site(world, Fine(hours(21))) as told:
-        yield told
-
-
-@contextmanager
-def writable(world: Config, token: str = TOKEN) -> Iterator[str]:
-    """A site that takes requests of those who know the token."""
-    path = world.paths.state.parent / "token"
-    path.write_text(token + "\n")
-    service = world.service.model_copy(update={"token_file": path})
-    with site(world.model_copy(update={"service": service}), Fine(hours(21))) as told:
         yield told
 
 
