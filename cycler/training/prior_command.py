@@ -69,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     if args.climate_from and helpers:
         raise DacycleError("--climate-from: the bundle's climatology is kept, so --helpers have no part in it")
     bundle = open_bundle(args.climate_from) if args.climate_from else None
+    if bundle and bundle.grid.shape != runs[0].grid.shape:
+        raise DacycleError(f"--climate-from: the bundle is on {bundle.grid.shape}, the data on {runs[0].grid.shape}")
     climatology = bundle.climatology if bundle else fit_climatology(runs, helpers, DEFAULT_CHANNELS)
     np.savez(
         args.out / "climatology.npz",

@@ -78,6 +78,9 @@ def test_a_prior_is_trained_further_under_the_climate_of_a_bundle(
     assert not torch.equal(second.network.stem.conv.weight, first.network.stem.conv.weight)
     assert main(["train", "prior", *data, *kept, *few, "--helpers", str(runs / "coarse.nc")]) == 1
     assert "--helpers have no part in it" in capsys.readouterr().err
+    coarse = ["--data", str(runs / "coarse.nc"), "--out", str(tmp_path / "coarse")]
+    assert main(["train", "prior", *coarse, "--climate-from", str(bundle), *few]) == 1
+    assert "the bundle is on (32, 64), the data on (16, 32)" in capsys.readouterr().err
 
 
 def test_persistent_weather_is_forecast_better_than_climatology(bundle: Path, runs: Path) -> None:
