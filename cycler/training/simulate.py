@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.channels import DEFAULT_CHANNELS
+from dacycle.cycler.training.branch import open_donor, refined
 
 __all__ = ["GRIDS", "NatureRun", "choose_device", "create", "simulate"]
 
@@ -66,6 +67,8 @@ class NatureRun:
     start: datetime
     spinup_days: int
     days: int
+    initial: Path | None = None
+    """Another nature run, of the same truncation or a coarser one, from whose last state this one starts."""
 
     def __post_init__(self) -> None:
         if self.truncation not in GRIDS:
@@ -90,6 +93,9 @@ def simulate(run: NatureRun, out: Path, progress: Callable[[str, float], None]) 
         elapsed = load_checkpoint(model, checkpoint)
     else:
         elapsed = 0.0
+        if run.initial is not None:
+            donor = open_donor(run.initial)
+            first_state = refined(donor, first_state, model.coords.horizontal, _spectral_orography(model))
     while elapsed < total - 1e-6:
         spinning = elapsed < run.spinup_days - 1e-6
         length = min(SPIN_UP_CHUNK_DAYS if spinning else chunk, (run.spinup_days if spinning else total) - elapsed)
@@ -173,6 +179,7 @@ def create(
             "source": "jcm (JAX-GCM, Apache-2.0); boundary data derived from ERA-Interim; climatological SST",
             "seed": run.seed,
             "truncation": run.truncation,
+            "spin_up": f"{run.spinup_days} days from {f'the end of {run.initial.name}' if run.initial else 'rest'}",
             "comment": "A simulated world: no diurnal cycle, climatological surface temperatures, eight levels.",
         }
     )

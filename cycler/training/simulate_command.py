@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from dacycle.cycler.training.branch import open_donor
 from dacycle.cycler.training.simulate import GRIDS, NatureRun, choose_device, simulate
 from dacycle.errors import DacycleError
 
@@ -17,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     nature = kinds.add_parser("nature", help="integrate the simulated atmosphere (needs the extra `simulate`)")
     nature.add_argument("--truncation", type=int, choices=sorted(GRIDS), default=85)
     nature.add_argument("--seed", type=int, required=True)
-    nature.add_argument("--start", type=_day, required=True, metavar="DATE", help="first day of the spin-up")
+    nature.add_argument("--start", type=_day, metavar="DATE", help="first day of the spin-up")
+    told = "start from the last state of this run, of the same truncation or a coarser one, instead of from rest"
+    nature.add_argument("--initial", type=Path, metavar="RUN", help=told)
     nature.add_argument("--spinup-days", type=int, default=35)
     nature.add_argument("--days", type=int, required=True, help="days of six-hourly output after the spin-up")
     nature.add_argument("--out", type=Path, required=True, help="netCDF; an interrupted run goes on")
@@ -46,9 +49,15 @@ def run(args: argparse.Namespace) -> int:
         print(f"{len(times)} times at {args.sites} sites: {args.out / 'archive'}, truth in {args.out / 'truth.nc'}")
         return 0
     choose_device(args.device)
+    if (args.start is None) == (args.initial is None):
+        raise DacycleError("dacycle simulate nature: expected --start (from rest) or --initial (from another run)")
+    if args.initial is not None and args.members > 1:
+        raise DacycleError("dacycle simulate nature: runs from one --initial would be the same; --members 1, please")
     try:
+        start = args.start or open_donor(args.initial).time
         for seed, out in runs(args.seed, args.members, args.out):
-            simulate(NatureRun(args.truncation, seed, args.start, args.spinup_days, args.days), out, _progress)
+            nature = NatureRun(args.truncation, seed, start, args.spinup_days, args.days, args.initial)
+            simulate(nature, out, _progress)
     except ImportError as error:
         raise DacycleError(f"dacycle simulate needs the extra: pip install 'dacycle[simulate]' ({error})") from error
     except FloatingPointError as error:
