@@ -6,6 +6,7 @@ Convolutions are cyclic in longitude; across a pole the neighbouring row is the 
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +15,46 @@ from torch.nn import functional as F
 __all__ = ["UNet"]
 
 
+class _Surround(torch.autograd.Function):
+    """One more row and column on every side: cyclic in longitude, continued across the poles.
+
+    Made of slices, its gradient would be five additions of whole fields; only the border needs any.
+    """
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        n, channels, nlat, nlon = x.shape
+        half = nlon // 2
+        layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+        y = torch.empty((n, channels, nlat + 2, nlon + 2), dtype=x.dtype, device=x.device, memory_format=layout)
+        y[..., 1:-1, 1:-1] = x
+        y[..., 0, 1:-1], y[..., -1, 1:-1] = x[..., 0, :].roll(half, -1), x[..., -1, :].roll(half, -1)
+        y[..., 0], y[..., -1] = y[..., -2], y[..., 1]
+        return y
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Linear: the gradient needs nothing of the input."""
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (y,) = gradients
+        half = (y.shape[-1] - 2) // 2
+        x = y[..., 1:-1, 1:-1].clone()
+        x[..., -1] += y[..., 1:-1, 0]
+        x[..., 0] += y[..., 1:-1, -1]
+        for row, border in ((0, y[..., 0, :]), (-1, y[..., -1, :])):
+            beyond = border[..., 1:-1].clone()
+            beyond[..., -1] += border[..., 0]
+            beyond[..., 0] += border[..., -1]
+            x[..., row, :] += beyond.roll(-half, -1)
+        return x
+
+
 def surround(x: Tensor) -> Tensor:
-    """One more row and column on every side: cyclic in longitude, continued across the poles."""
-    half = x.shape[-1] // 2
-    north, south = x[..., :1, :].roll(half, -1), x[..., -1:, :].roll(half, -1)
-    x = torch.cat([north, x, south], -2)
-    return torch.cat([x[..., -1:], x, x[..., :1]], -1)
+    """(n, channels, nlat, nlon) -> (n, channels, nlat + 2, nlon + 2)."""
+    result: Tensor = _Surround.apply(x)
+    return result
 
 
 class SphereConv(nn.Module):

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.prior import load_prior, season_features
-from dacycle.cycler.assimilation.unet import UNet
+from dacycle.cycler.assimilation.unet import UNet, surround
 from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.emulators.grid import gaussian_grid
 from dacycle.errors import BundleError
@@ -140,3 +140,14 @@ def test_a_truncated_file_is_told_in_one_line(tiny_bundle_path: Path, tmp_path: 
     (folder / "prior.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(BundleError, match="expected a safetensors file"):
         load_prior(open_bundle(str(folder)))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_field_goes_on_beyond_its_border_as_on_the_sphere(layout: torch.memory_format) -> None:
+    """Cyclic in longitude; across a pole the same row, half a turn away. The gradient is that of these indices."""
+    x = torch.randn(2, 3, 6, 8, dtype=torch.double).contiguous(memory_format=layout).requires_grad_()
+    y = surround(x)
+    lat, lon = torch.tensor([0, *range(6), 5]), torch.arange(-1, 9) % 8
+    turned = torch.tensor([4, *[0] * 6, 4])
+    torch.testing.assert_close(y, x[:, :, lat[:, None], (lon[None] + turned[:, None]) % 8], rtol=0, atol=0)
+    assert torch.autograd.gradcheck(surround, (x,))
