@@ -53,7 +53,7 @@ class _Surround(torch.autograd.Function):
 
 def surround(x: Tensor) -> Tensor:
     """(n, channels, nlat, nlon) -> (n, channels, nlat + 2, nlon + 2)."""
-    result: Tensor = _Surround.apply(x)
+    result: Tensor = _Surround.apply(x)  # type: ignore[no-untyped-call]
     return result
 
 
