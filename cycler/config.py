@@ -160,7 +160,9 @@ class Assimilation(Section):
     method: Annotated[str, AfterValidator(known_method)] = Field(
         default="sda", description=f"one of {', '.join(METHODS)}"
     )
-    steps: int = Field(default=16, ge=1, le=1000, description="denoiser calls per member")
+    steps: int | None = Field(
+        default=None, ge=1, le=1000, description="denoiser calls per member; unset: the method's own"
+    )
     solver: Annotated[str, AfterValidator(known_solver)] | None = Field(
         default=None, description=f"one of {', '.join(SOLVERS)}; unset: the method's own"
     )
@@ -177,6 +179,11 @@ class Assimilation(Section):
     model_observations: tuple[ModelObservation, ...] = Field(
         default=(), description="fields of other models to assimilate"
     )
+
+    @property
+    def calls(self) -> int:
+        """Denoiser calls per member, however they are configured."""
+        return len(self.levels) or self.steps or METHODS[self.method].steps
 
     @model_validator(mode="after")
     def _fold_exists(self) -> "Assimilation":

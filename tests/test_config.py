@@ -30,7 +30,7 @@ def test_defaults_are_those_of_the_contract() -> None:
     config = load_config(None, {})
     assert config.paths.state == Path("state")
     assert (config.cycle.interval_hours, config.cycle.cutoff_hours, config.cycle.cutoff_max_hours) == (12, 72, 240)
-    assert (config.ensemble.members, config.ensemble.chunk, config.assimilation.steps) == (8, 4, 16)
+    assert (config.ensemble.members, config.ensemble.chunk, config.assimilation.calls) == (8, 4, 8)
     assert (config.service.host, config.service.port) == ("127.0.0.1", 8642)
     assert config.source.location.startswith("https://www.ncei.noaa.gov/")
 

@@ -29,7 +29,7 @@ from dacycle.cycler.assimilation.model_term import ModelField, combined
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.points import point_operator
 from dacycle.cycler.assimilation.prior import DiffusionPrior, Precision, load_prior
-from dacycle.cycler.assimilation.sampler import karras_ladder, sample
+from dacycle.cycler.assimilation.sampler import geometric_ladder, karras_ladder, sample
 from dacycle.cycler.bundle import Bundle
 from dacycle.errors import ConfigError
 from dacycle.obs.batch import ObservationBatch
@@ -46,12 +46,12 @@ PUBLISHED_LEVELS = 80.0, 0.002  # Karras et al. 2022, for methods that start fro
 class Settings:
     """``method``: one of METHODS; ``steps``: denoiser calls; ``start_level``: noise level where the network begins.
 
-    ``solver``: one of SOLVERS, or None for the method's own; ``levels``: a ladder of decreasing noise levels of one's
-    own, in place of ``steps`` and ``start_level``.
+    ``solver``: one of SOLVERS; it and ``steps`` are the method's own where None. ``levels``: a ladder of decreasing
+    noise levels of one's own, in place of ``steps`` and ``start_level``.
     """
 
     method: str = "sda"
-    steps: int = 16
+    steps: int | None = None
     start_level: float = 5.0
     solver: str | None = None
     levels: tuple[float, ...] = ()
@@ -64,14 +64,21 @@ class Settings:
         except ValueError as error:
             raise ConfigError(str(error)) from None
 
+    @property
+    def calls(self) -> int:
+        """Denoiser calls per member, however they were given."""
+        return len(self.levels) or self.steps or METHODS[self.method].steps
+
     def plan(self) -> tuple[list[float], str]:
         """The ladder, of as many levels as ``steps`` calls of the denoiser allow, and the solver."""
         method = METHODS[self.method]
         solver = self.solver or method.solver
         if self.levels:
             return list(self.levels), solver
-        largest, smallest = (self.start_level, SMALLEST_LEVEL) if method.start == "posterior" else PUBLISHED_LEVELS
-        return karras_ladder(largest, smallest, (self.steps + 1) // 2 if solver == "heun" else self.steps), solver
+        steps = (self.calls + 1) // 2 if solver == "heun" else self.calls
+        if method.start == "posterior":
+            return geometric_ladder(self.start_level, SMALLEST_LEVEL, steps), solver
+        return karras_ladder(*PUBLISHED_LEVELS, steps), solver
 
 
 class Analyst:

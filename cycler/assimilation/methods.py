@@ -10,8 +10,8 @@ __all__ = ["METHODS", "SOLVERS", "LetkfSettings", "Method", "known_method", "kno
 class Method:
     """``network``: draws with the prior's network. ``ensemble``: needs every member's own forecast, at least two.
 
-    ``start``: from the Gaussian posterior, noised to a moderate level, or from pure noise as published; ``solver``: the
-    one it is used with unless another is configured.
+    ``start``: from the Gaussian posterior, noised to a moderate level, or from pure noise as published; ``solver`` and
+    ``steps``, the denoiser calls: what it is used with unless configured otherwise.
     """
 
     told: str
@@ -20,6 +20,7 @@ class Method:
     ensemble: bool = False
     start: Literal["posterior", "noise"] = "posterior"
     solver: str = "multistep"
+    steps: int = 8
 
 
 OPTIMAL_INTERPOLATION = Method(
@@ -36,15 +37,20 @@ METHODS: dict[str, Method] = {
     ),
     "sda-jacobian-free": Method("as sda, without the vector-Jacobian product", "as sda"),
     "sda-channelwise": Method(
-        "V(sigma) = sigma^2 v / (sigma^2 + v) per channel", "Rozet and Louppe 2023", start="noise", solver="euler"
+        "V(sigma) = sigma^2 v / (sigma^2 + v) per channel",
+        "Rozet and Louppe 2023",
+        start="noise",
+        solver="euler",
+        steps=16,
     ),
     "sda-constant": Method(
         "V(sigma) = sigma^2 Gamma with a constant Gamma, as published",
         "Chakraborty et al. 2025",
         start="noise",
         solver="euler",
+        steps=16,
     ),
-    "dps": Method("V = 0 and a normalised gradient", "Chung et al. 2023", start="noise", solver="euler"),
+    "dps": Method("V = 0 and a normalised gradient", "Chung et al. 2023", start="noise", solver="euler", steps=16),
     "mmps": Method("the network's own Tweedie covariance, conjugate gradients through it", "Rozet et al. 2024"),
     "oi": OPTIMAL_INTERPOLATION,
     "3dvar": OPTIMAL_INTERPOLATION,

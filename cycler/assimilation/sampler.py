@@ -16,7 +16,7 @@ from torch import Tensor
 from dacycle.cycler.assimilation.adams_bashforth import mean_over_step
 from dacycle.cycler.assimilation.prior import Denoiser
 
-__all__ = ["karras_ladder", "sample"]
+__all__ = ["geometric_ladder", "karras_ladder", "sample"]
 
 Noise = Callable[[], Tensor]
 
@@ -27,6 +27,13 @@ def karras_ladder(largest: float, smallest: float, steps: int, rho: float = 7.0)
         return [largest]
     start, end = largest ** (1 / rho), smallest ** (1 / rho)
     return [(start + k / (steps - 1) * (end - start)) ** rho for k in range(steps)]
+
+
+def geometric_ladder(largest: float, smallest: float, steps: int) -> list[float]:
+    """``steps`` decreasing noise levels at equal ratios, the multistep rules' own variable being ln sigma."""
+    if steps == 1:
+        return [largest]
+    return [largest * (smallest / largest) ** (k / (steps - 1)) for k in range(steps)]
 
 
 @dataclass

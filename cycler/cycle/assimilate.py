@@ -137,7 +137,8 @@ def _go_on(task: Task, world: Bundle, coarse: FloatArray) -> None:
 
 
 def _draw(task: Task, known: Known) -> None:
-    steps, total = task.config.assimilation.steps, task.config.assimilation.steps * len(task.chunks)
+    steps = task.config.assimilation.calls
+    total = steps * len(task.chunks)
     missing = [chunk for chunk in task.chunks if not task.work.has(task.chunk_name(chunk))]
     seen = kept = total - steps * len(missing)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from dacycle.cycler.assimilation.methods import METHODS
 from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.config import Config, load_config
 from dacycle.cycler.cycle.engine import open_engine
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", type=Path, default=Path("demo-work"), help="configuration, state and products")
     parser.add_argument("--cycles", type=int, default=6, help="analysis times, the first of them from soundings alone")
     parser.add_argument("--members", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=12, help="denoiser calls per member")
+    parser.add_argument("--steps", type=int, default=METHODS["sda"].steps, help="denoiser calls per member")
     told = "the daemon with its status page instead of the table; an analysis time every two minutes"
     parser.add_argument("--live", action="store_true", help=told)
 
@@ -148,7 +149,7 @@ def cycle_for_real(config: Config, truth: Truth, times: list[datetime], meter: M
             meter.say(f"{progress.time:%Y-%m-%dT%H} {progress.stage}")
         if progress.point in ("step", "chunk") and progress.stage == "assimilate":
             share = progress.done / progress.total
-            meter.advance((share - seen.get(progress.time, 0.0)) * config.ensemble.members * config.assimilation.steps)
+            meter.advance((share - seen.get(progress.time, 0.0)) * config.ensemble.members * config.assimilation.calls)
             seen[progress.time] = share
 
     errors = []
@@ -181,7 +182,7 @@ def compare_columns(
     def told(name: str) -> None:
         meter.say(name)
         if name in (SOUNDINGS, NO_LOOP):
-            meter.advance(config.ensemble.members * config.assimilation.steps)
+            meter.advance(config.ensemble.members * config.assimilation.calls)
 
     return compare(setting, told)
 

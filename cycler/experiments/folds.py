@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", default="default")
     parser.add_argument("--method", default="sda")
     parser.add_argument("--members", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=16, help="denoiser calls per member")
+    parser.add_argument("--steps", type=int, help="denoiser calls per member; unset: the method's own")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folds", type=int, default=10)
     parser.add_argument("--fixed", action="store_true", help="do not adapt errors and climate to the innovations")

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truth", type=Path, default=TRUTH, help="the gridded truth they were made from")
     parser.add_argument("--bundle", default="default")
     parser.add_argument("--members", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=16, help="denoiser calls per member")
+    parser.add_argument("--steps", type=int, help="denoiser calls per member; unset: the method's own")
     parser.add_argument("--skip", type=int, default=2, help="first analysis times left out of the scores (spin-up)")
     parser.add_argument("--seed", type=int, default=0)
     told = "which, in this order: " + ", ".join(METHODS)

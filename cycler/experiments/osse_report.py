@@ -138,10 +138,11 @@ def write_report(path: Path, experiment: Experiment) -> None:
     """One file with everything in it."""
     settings, runs = experiment.settings, experiment.runs
     first = settings["times"][min(experiment.skip, len(settings["times"]) - 1)]
+    calls = settings["steps"] or "each method's own number of"
     intro = (
         f"<p>Truth: the <b>{escape(settings['world'])}</b> world, scored from {first} to {settings['times'][-1]} "
         f"(the first {experiment.skip} times are spin-up). {settings['members']} members, seed {settings['seed']}, "
-        f"{settings['steps']} denoiser calls, bundle {escape(settings['bundle']['name'])} "
+        f"{calls} denoiser calls, bundle {escape(settings['bundle']['name'])} "
         f"{settings['bundle']['digest'][:12]}. All methods share truth, soundings, errors, members "
         "and first analysis.</p>"
     )

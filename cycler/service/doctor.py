@@ -104,7 +104,7 @@ def _networks(config: Config, bundle: Bundle) -> str:
     models = Models(config, bundle)
     analyst, emulator = models.analyst, models.emulator
     return (
-        f"both load; method {analyst.settings.method}, {analyst.settings.steps} steps, emulator step "
+        f"both load; method {analyst.settings.method}, {analyst.settings.calls} steps, emulator step "
         f"{emulator.step_hours} hours, {threads(config)} threads"
     )
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.adams_bashforth import mean_over_step
 from dacycle.cycler.assimilation.methods import SOLVERS
-from dacycle.cycler.assimilation.sampler import STEPS, karras_ladder, sample
+from dacycle.cycler.assimilation.sampler import STEPS, geometric_ladder, karras_ladder, sample
 
 VARIANCE = 2.0
 
@@ -34,6 +34,8 @@ def test_the_ladder_runs_from_the_largest_to_the_smallest_level() -> None:
     assert ladder[-1] == pytest.approx(0.002)
     assert ladder == sorted(ladder, reverse=True)
     assert karras_ladder(5.0, 0.1, 1) == [5.0]
+    assert geometric_ladder(8.0, 0.5, 5) == pytest.approx([8.0, 4.0, 2.0, 1.0, 0.5])
+    assert geometric_ladder(5.0, 0.1, 1) == [5.0]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def errors(world: World, exact: Exact, settings: Settings) -> Errors:
 def test_the_default_is_exact_at_its_default_number_of_calls(world: World, exact: Exact) -> None:
     """Mean within 5 % of a prior standard deviation in every coefficient, spread within 5 % of the exact one in
     observed and unobserved directions; the sampling error of the spread of 60 members in pairs, 1 to 2 %, included."""
-    assert Settings().steps <= 20
+    assert Settings().calls <= 20
     found = errors(world, exact, Settings())
     assert found.worst < 0.05
     assert all(0.95 < ratio < 1.05 for ratio in found.spreads), found
