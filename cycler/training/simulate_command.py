@@ -11,6 +11,9 @@ from dacycle.errors import DacycleError
 
 __all__ = ["add_arguments", "run"]
 
+SPIN_UP_DAYS = 107  # the stratosphere starts isothermal: at T85 250 hPa is 11 K too warm after 35 days, 1 K after 70
+SETTLING_DAYS = 20
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments: ``nature`` and ``soundings``."""
@@ -21,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     nature.add_argument("--start", type=_day, metavar="DATE", help="first day of the spin-up")
     told = "start from the last state of this run, of the same truncation or a coarser one, instead of from rest"
     nature.add_argument("--initial", type=Path, metavar="RUN", help=told)
-    nature.add_argument("--spinup-days", type=int, default=35)
+    told = f"before the output; {SPIN_UP_DAYS} from rest, {SETTLING_DAYS} from another run, unless given"
+    nature.add_argument("--spinup-days", type=int, help=told)
     nature.add_argument("--days", type=int, required=True, help="days of six-hourly output after the spin-up")
     nature.add_argument("--out", type=Path, required=True, help="netCDF; an interrupted run goes on")
     told = "runs with seeds from --seed upwards, in OUT-seedN.nc"
@@ -55,8 +59,10 @@ def run(args: argparse.Namespace) -> int:
         raise DacycleError("dacycle simulate nature: runs from one --initial would be the same; --members 1, please")
     try:
         start = args.start or open_donor(args.initial).time
+        usual = SPIN_UP_DAYS if args.initial is None else SETTLING_DAYS
+        spin_up = usual if args.spinup_days is None else args.spinup_days
         for seed, out in runs(args.seed, args.members, args.out):
-            nature = NatureRun(args.truncation, seed, start, args.spinup_days, args.days, args.initial)
+            nature = NatureRun(args.truncation, seed, start, spin_up, args.days, args.initial)
             simulate(nature, out, _progress)
     except ImportError as error:
         raise DacycleError(f"dacycle simulate needs the extra: pip install 'dacycle[simulate]' ({error})") from error
