@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from dacycle.cycler.assimilation.methods import METHODS, SOLVERS, known_method, known_solver
+from dacycle.cycler.assimilation.methods import METHODS, SOLVERS, denoiser_calls, known_method, known_solver
 from dacycle.errors import ConfigError
 
 __all__ = ["Config", "ModelObservation", "load_config"]
@@ -183,7 +183,7 @@ class Assimilation(Section):
     @property
     def calls(self) -> int:
         """Denoiser calls per member, however they are configured."""
-        return len(self.levels) or self.steps or METHODS[self.method].steps
+        return denoiser_calls(self.method, self.steps, self.levels)
 
     @model_validator(mode="after")
     def _fold_exists(self) -> "Assimilation":

@@ -24,7 +24,7 @@ from dacycle.cycler.assimilation.fields import lift
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm, SpectralTerm
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.guidance import guidance
-from dacycle.cycler.assimilation.methods import METHODS, LetkfSettings, known_method, known_solver
+from dacycle.cycler.assimilation.methods import METHODS, LetkfSettings, denoiser_calls, known_method, known_solver
 from dacycle.cycler.assimilation.model_term import ModelField, combined
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.points import point_operator
@@ -67,7 +67,7 @@ class Settings:
     @property
     def calls(self) -> int:
         """Denoiser calls per member, however they were given."""
-        return len(self.levels) or self.steps or METHODS[self.method].steps
+        return denoiser_calls(self.method, self.steps, self.levels)
 
     def plan(self) -> tuple[list[float], str]:
         """The ladder, of as many levels as ``steps`` calls of the denoiser allow, and the solver."""

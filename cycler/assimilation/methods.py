@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["METHODS", "SOLVERS", "LetkfSettings", "Method", "known_method", "known_solver"]
+__all__ = ["METHODS", "SOLVERS", "LetkfSettings", "Method", "denoiser_calls", "known_method", "known_solver"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,11 @@ class LetkfSettings:
     relaxation: float = 0.5
     additive: float = 0.1
     inflation: bool = True
+
+
+def denoiser_calls(method: str, steps: int | None, levels: tuple[float, ...]) -> int:
+    """Of one member: as many as a ladder of one's own has levels, as were asked for, or the method's own number."""
+    return len(levels) or steps or METHODS[method].steps
 
 
 def known_method(name: str) -> str:

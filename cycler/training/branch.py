@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dacycle.cycler.assimilation.fields import regrid
 from dacycle.cycler.training.nature import open_nature
 from dacycle.emulators.grid import gaussian_grid
-from dacycle.emulators.spectral import Harmonics
 from dacycle.errors import SourceError
 
 __all__ = ["Donor", "open_donor", "pressure_on", "refined"]
@@ -70,7 +70,9 @@ def refined(donor: Donor, state: Any, horizontal: Any, orography: Field) -> Any:
             raise SourceError(f"{told} to start from; its {name} has {values.shape}")
         padded[name] = np.pad(values, ((0, 0), (0, orders), (0, degrees)))
     logarithm = np.asarray(horizontal.to_nodal(padded["log_surface_pressure"]), dtype=np.float64)[0].T[::-1]
-    pressure = pressure_on(np.exp(logarithm), _on_grid(donor.orography, orography.shape), orography)
+    grids = gaussian_grid(*donor.orography.shape), gaussian_grid(*orography.shape)
+    below = regrid(torch.as_tensor(donor.orography), *grids).numpy()
+    pressure = pressure_on(np.exp(logarithm), below, orography)
     padded["log_surface_pressure"] = np.asarray(horizontal.to_modal(np.log(pressure)[::-1].T[None]))
     tracers = {name: padded.get(f"tracers.{name}", values) for name, values in state.tracers.items()}
     fields = ("vorticity", "divergence", "temperature_variation", "log_surface_pressure")
@@ -87,10 +89,3 @@ def pressure_on(pressure: Field, below: Field, orography: Field) -> Field:
     moved = pressure * ratio**STANDARD_EXPONENT
     kept: Field = moved * ((pressure * weights).sum() / (moved * weights).sum())
     return kept
-
-
-def _on_grid(field: Field, shape: tuple[int, ...]) -> Field:
-    """A field on a coarser Gaussian grid, by its spherical harmonics."""
-    degrees = field.shape[0] * 2 // 3
-    coarse, fine = (Harmonics(gaussian_grid(*grid), degrees) for grid in (field.shape, shape))
-    return np.asarray(fine.synthesise(coarse.analyse(torch.as_tensor(field[None].copy()).float()))[0].double())
