@@ -46,13 +46,13 @@ PUBLISHED_LEVELS = 80.0, 0.002  # Karras et al. 2022, for methods that start fro
 class Settings:
     """``method``: one of METHODS; ``steps``: denoiser calls; ``start_level``: noise level where the network begins.
 
-    ``solver``: one of SOLVERS; it and ``steps`` are the method's own where None. ``levels``: a ladder of decreasing
-    noise levels of one's own, in place of ``steps`` and ``start_level``.
+    ``solver``: one of SOLVERS; it, ``steps`` and ``start_level`` are the method's own where None. ``levels``: a ladder
+    of decreasing noise levels of one's own, in place of ``steps`` and ``start_level``.
     """
 
     method: str = "sda"
     steps: int | None = None
-    start_level: float = 5.0
+    start_level: float | None = None
     solver: str | None = None
     levels: tuple[float, ...] = ()
     letkf: LetkfSettings = field(default_factory=LetkfSettings)
@@ -77,7 +77,7 @@ class Settings:
             return list(self.levels), solver
         steps = (self.calls + 1) // 2 if solver == "heun" else self.calls
         if method.start == "posterior":
-            return geometric_ladder(self.start_level, SMALLEST_LEVEL, steps), solver
+            return geometric_ladder(self.start_level or method.start_level, SMALLEST_LEVEL, steps), solver
         return karras_ladder(*PUBLISHED_LEVELS, steps), solver
 
 

@@ -12,7 +12,8 @@ together). The methods differ in V alone:
     sda               the Gaussian prior's posterior covariance, per degree, all channels
     mmps              sigma^2 N J' itself                             (Rozet et al. 2024; in mmps.py)
 
-``sda-jacobian-free`` takes sda's V in the step back too and saves the product.
+``sda-jacobian-free`` takes sda's V in the step back too and saves the product. So does ``sda`` while the noise is
+large: there the two agree, and sigma^2 would magnify the rounding of the network's gradient.
 """
 
 import math
@@ -32,6 +33,7 @@ from dacycle.cycler.assimilation.stacked import Stacked
 __all__ = ["ChannelwiseGuidance", "ConstantGuidance", "Guidance", "NormalisedGuidance", "SpectralGuidance", "guidance"]
 
 PUBLISHED_GAMMA = 5e-3  # the best of the source's own table of 2t errors
+JACOBIAN_BELOW = 6.0  # in bfloat16 the product is noise above some 20, and no longer finite at 80
 
 
 class Guidance(Protocol):
@@ -46,7 +48,7 @@ def guidance(name: str, prior: GaussianPrior) -> Guidance:
     """The guidance of a method of that name; KeyError for one that does not guide."""
     made: dict[str, Callable[[], Guidance]] = {
         "sda": lambda: SpectralGuidance(prior),
-        "sda-jacobian-free": lambda: SpectralGuidance(prior, jacobian_free=True),
+        "sda-jacobian-free": lambda: SpectralGuidance(prior, jacobian_below=0.0),
         "sda-channelwise": lambda: ChannelwiseGuidance(prior),
         "sda-constant": lambda: ConstantGuidance(prior),
         "dps": lambda: NormalisedGuidance(prior),
@@ -57,13 +59,14 @@ def guidance(name: str, prior: GaussianPrior) -> Guidance:
 
 @dataclass(frozen=True)
 class SpectralGuidance:
-    """V(sigma) is the Gaussian prior's own posterior covariance at that noise level."""
+    """V(sigma) is the Gaussian prior's own posterior covariance at that noise level; at levels from ``jacobian_below``
+    up the network's Jacobian is taken to be the Gaussian's too (0: always)."""
 
     prior: GaussianPrior
-    jacobian_free: bool = False
+    jacobian_below: float = JACOBIAN_BELOW
 
     def guide(self, denoiser: Denoiser, observations: Observations) -> Denoiser:
-        """One network call and, unless Jacobian-free, one vector-Jacobian product per call.
+        """One network call and, below ``jacobian_below``, one vector-Jacobian product per call.
 
         The weights of a call are where the solver of the next one begins: along a ladder of levels they change little.
         """
@@ -71,17 +74,18 @@ class SpectralGuidance:
 
         def guided(x: Tensor, sigma: Tensor) -> Tensor:
             nonlocal last
-            with torch.set_grad_enabled(not self.jacobian_free):
-                x = x.detach().requires_grad_(not self.jacobian_free)
+            level = sigma[0]
+            own = bool(level < self.jacobian_below)
+            with torch.set_grad_enabled(own):
+                x = x.detach().requires_grad_(own)
                 x0 = denoiser(x, sigma)
             mean = x0.detach()
-            level = sigma[0]
             residual = misfit(self.prior, observations, mean)
             rest = self.prior.rest * level**2 / (self.prior.rest + level**2)
             system = Conditioner(self.prior, self.prior.posterior_covariance(level), rest, observations)
             weights = system.solve(residual, guess=last)
             last = weights.soundings
-            if self.jacobian_free:
+            if not own:
                 return mean + self.prior.synthesise(weights.increment)
             cotangent = weights.cotangent(self.prior, observations)
             (gradient,) = torch.autograd.grad(x0, x, cotangent)

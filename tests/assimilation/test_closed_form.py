@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.analysis import gaussian_posterior
+from dacycle.cycler.assimilation.analysis import Settings, gaussian_posterior
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
-from dacycle.cycler.assimilation.guidance import SpectralGuidance, misfit
+from dacycle.cycler.assimilation.guidance import JACOBIAN_BELOW, SpectralGuidance, misfit
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.points import PointOperator
-from dacycle.cycler.assimilation.sampler import karras_ladder, sample
+from dacycle.cycler.assimilation.sampler import sample
 from dacycle.emulators.grid import bilinear, gaussian_grid
 
 GRID = gaussian_grid(16, 32)
@@ -128,18 +128,21 @@ def test_the_forecast_term_is_the_likelihood_of_a_calibrated_forecast() -> None:
     torch.testing.assert_close(exact.mean.reshape(CHANNELS, -1), expected, rtol=2e-3, atol=2e-2)
 
 
-@pytest.mark.parametrize("jacobian_free", [False, True])
+@pytest.mark.parametrize("jacobian_below", [0.0, JACOBIAN_BELOW, 1000.0])
 @pytest.mark.parametrize("forecast", [False, True])
-def test_guided_sampling_of_a_gaussian_prior_has_the_exact_mean_and_spread(forecast: bool, jacobian_free: bool) -> None:
-    """Twelve calls from level 5 down, 400 members: guidance and solver together, against the exact posterior."""
+def test_guided_sampling_of_a_gaussian_prior_has_the_exact_mean_and_spread(
+    forecast: bool, jacobian_below: float
+) -> None:
+    """The default's ladder and solver, 400 members: guidance and solver together, against the exact posterior."""
     prior = make_prior()
     observations = make_observations(prior, forecast)
     exact = dense_posterior(prior, observations)
     noises = [MemberNoise(0, TIME, member) for member in range(1, 401)]
     x = gaussian_posterior(Conditioner(prior, prior.covariance, prior.rest, observations), noises)
-    x = x + 5.0 * torch.stack([noise.draw(x.shape[1:]) for noise in noises]) / prior.weights.sqrt()
-    denoiser = SpectralGuidance(prior, jacobian_free).guide(prior.denoise, observations)
-    drawn = prior.analyse(sample(denoiser, x, karras_ladder(5.0, 0.03, 12))).flatten(1).double()
+    ladder, solver = Settings().plan()
+    x = x + ladder[0] * torch.stack([noise.draw(x.shape[1:]) for noise in noises]) / prior.weights.sqrt()
+    denoiser = SpectralGuidance(prior, jacobian_below).guide(prior.denoise, observations)
+    drawn = prior.analyse(sample(denoiser, x, ladder, solver=solver)).flatten(1).double()
     prior_spread = prior.covariance[prior.harmonics.degree].diagonal(dim1=1, dim2=2).T.flatten().sqrt()
     spread = exact.covariance.diagonal().sqrt()
     assert ((drawn.mean(0) - exact.mean) / prior_spread).square().mean().sqrt() < 0.05
