@@ -94,6 +94,9 @@ class Bundle:
     forecast_error: FloatArray
     """Both (degrees, channels, channels), of the mean forecast f over STATISTICS_HOURS as normalised anomalies x, per
     degree in scaled coefficients: E[x | f] = slope f, and the covariance of what is left."""
+    analysis_inflation: FloatArray
+    """(degrees,): the share of the Gaussian posterior's variance that members drawn with the network lack; 0 where
+    nobody has measured it."""
 
     @cached_property
     def digest(self) -> str:
@@ -152,4 +155,6 @@ def open_bundle(location: str) -> Bundle:
         )
         statics = read("orography", *grid.shape), read("land", *grid.shape)
         statistics = read("forecast_slope", -1, n, n), read("forecast_error_covariance", -1, n, n)
-    return Bundle(path, card, channels, grid, coarse, climatology, *statics, *statistics)
+        known = "analysis_inflation" in file.variables
+        inflation = read("analysis_inflation", -1) if known else np.zeros(len(statistics[0]), np.float32)
+    return Bundle(path, card, channels, grid, coarse, climatology, *statics, *statistics, inflation)

@@ -62,7 +62,8 @@ def write_tiny_bundle(folder: Path) -> None:
         std[k] = SPREADS[c.variable]
     climatology[0, 3] *= np.exp(-orography / 8000)
     slope = np.tile(np.eye(n, dtype=np.float32), (8, 1, 1))
-    statics = Statics(climatology, std, orography, land, slope, (0.3 * covariance[:8]).numpy())
+    error = (0.3 * covariance[:8]).numpy()
+    statics = Statics(climatology, std, orography, land, slope, error, np.zeros(8, np.float32))
     card = Card(
         name="tiny",
         version="1",

@@ -22,7 +22,7 @@ from dacycle.cycler.assimilation.forecast_term import SpectralTerm
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.points import DENSE_LIMIT, PointOperator
 
-__all__ = ["Conditioner", "Observations", "Weights"]
+__all__ = ["Conditioner", "Observations", "Weights", "pad"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Weights:
         field = observations.points.adjoint(self.soundings)
         if self.forecast is None or observations.forecast is None:
             return field
-        a = _pad(observations.forecast.adjoint(self.forecast), self.increment.shape[-1])
+        a = pad(observations.forecast.adjoint(self.forecast), self.increment.shape[-1])
         # Adjoint of the analysis: (Y' W)' = W Y; the scaled coefficients contribute the number of points.
         return field + prior.weights * prior.synthesise(a)
 
@@ -87,7 +87,7 @@ class Conditioner:
         if term is not None and r_f is not None:
             solved = torch.einsum("kcd,mdk->mck", self._block_at, r_f)
             first = torch.einsum("kcd,mdk->mck", self._cross_at, solved)
-            r_o = r_o - points.spectral_apply(_pad(first, prior.harmonics.lmax**2))
+            r_o = r_o - points.spectral_apply(pad(first, prior.harmonics.lmax**2))
         if tolerance is None and len(points) <= DENSE_LIMIT:
             z_o = torch.cholesky_solve(r_o.T, self._factor).T
         else:
@@ -98,7 +98,7 @@ class Conditioner:
         z_f = None
         if term is not None and solved is not None:
             z_f = solved - torch.einsum("kcd,mdk->mck", self._block_at, term.apply(increment))
-            pushed = _pad(term.adjoint(z_f), prior.harmonics.lmax**2)
+            pushed = pad(term.adjoint(z_f), prior.harmonics.lmax**2)
             increment = increment + prior.per_degree(self.covariance, pushed)
         return Weights(z_o, z_f, increment)
 
@@ -153,5 +153,6 @@ def _conjugate_gradients(
     return z
 
 
-def _pad(a: Tensor, length: int) -> Tensor:
+def pad(a: Tensor, length: int) -> Tensor:
+    """Coefficients (..., k) with zeros up to ``length``."""
     return torch.nn.functional.pad(a, (0, length - a.shape[-1]))

@@ -11,7 +11,8 @@ class Method:
     """``network``: draws with the prior's network. ``ensemble``: needs every member's own forecast, at least two.
 
     ``start``: from the Gaussian posterior, noised to ``start_level``, or from pure noise as published; ``solver`` and
-    ``steps``, the denoiser calls: what it is used with unless configured otherwise.
+    ``steps``, the denoiser calls: what it is used with unless configured otherwise. ``inflated``: the bundle knows how
+    much spread its members lack.
     """
 
     told: str
@@ -22,6 +23,7 @@ class Method:
     start_level: float = 80.0
     solver: str = "multistep"
     steps: int = 8
+    inflated: bool = False
 
 
 OPTIMAL_INTERPOLATION = Method(
@@ -35,8 +37,9 @@ METHODS: dict[str, Method] = {
         "V(sigma) from the Gaussian prior per degree, conjugate gradients in observation space, one "
         "vector-Jacobian product",
         "Rozet and Louppe 2023, with a spectral covariance",
+        inflated=True,
     ),
-    "sda-jacobian-free": Method("as sda, without the vector-Jacobian product", "as sda"),
+    "sda-jacobian-free": Method("as sda, without the vector-Jacobian product", "as sda", inflated=True),
     "sda-channelwise": Method(
         "V(sigma) = sigma^2 v / (sigma^2 + v) per channel",
         "Rozet and Louppe 2023",

@@ -31,6 +31,7 @@ class Statics:
     land: FloatArray
     forecast_slope: FloatArray
     forecast_error: FloatArray
+    analysis_inflation: FloatArray
 
 
 def write_bundle(
@@ -79,6 +80,7 @@ def write_statics(path: Path, statics: Statics, channels: Sequence[Channel], gri
         statistics = {"slope": statics.forecast_slope, "error_covariance": statics.forecast_error}
         for name, values in statistics.items():
             file.createVariable(f"forecast_{name}", "f4", dimensions, zlib=True)[:] = values
+        file.createVariable("analysis_inflation", "f4", ("degree",))[:] = statics.analysis_inflation
 
 
 def _packed(file: netCDF4.Dataset, name: str, dimensions: tuple[str, ...], values: FloatArray) -> None:

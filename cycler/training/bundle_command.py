@@ -1,8 +1,8 @@
-"""``dacycle bundle``: a trained prior and emulator become a bundle, with forecast-error statistics of their own.
+"""``dacycle bundle``: a trained prior and emulator become a bundle, with error statistics of their own.
 
 The statistics come from cycling: soundings are made from a nature run that is not in the training, the system is
 cycled on them from a first guess of the statistics, its forecasts are compared with the truth, and once more with the
-statistics so found.
+statistics so found: of the forecasts' errors, and of what the analyses' members lack in spread.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     truth = open_dataset(args.truth, (args.grid[0], args.grid[1]))
     gaussian = GaussianPrior(truth.grid, prior["gaussian.covariance"], prior["gaussian.rest"])
     degrees = min(args.emulator_grid)
-    error = first_guess(gaussian, degrees)
+    error, inflation = first_guess(gaussian, degrees), torch.zeros(degrees)
     card = Card(
         name=args.name,
         version=args.version,
@@ -85,13 +85,19 @@ def run(args: argparse.Namespace) -> int:
             land=saved["land"],
             forecast_slope=error.slope.numpy(),
             forecast_error=error.covariance.numpy(),
+            analysis_inflation=inflation.numpy(),
         )
         write_bundle(args.out, card, statics, prior, emulator, truth.grid)
         bundle = open_bundle(str(args.out))
         if number < args.rounds:
             found = calibrate(bundle, truth, args.days, args.members, _say, args.sites)
-            error, share = found.statistics, round(found.share, 4)
+            error, inflation, share = found.statistics, found.inflation, round(found.share, 4)
             print(f"round {number + 1}: forecasts leave {share} of the climatological variance unknown", flush=True)
+            told = " ".join(f"{value:.2f}" for value in inflation[1::5].tolist())
+            print(
+                f"  share of the Gaussian posterior's variance that members lack, every fifth degree: {told}",
+                flush=True,
+            )
             scores = {"forecast_error_share": share, "forecast_error_days": args.days}
             card = card.model_copy(update={"scores": scores})
     print(f"bundle {args.out}: {sum(f.stat().st_size for f in args.out.iterdir()) / 1e6:.1f} MB")

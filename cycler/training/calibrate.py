@@ -1,4 +1,4 @@
-"""Forecast-error statistics of a new bundle, from cycling it over a nature run that no training saw."""
+"""Statistics of a new bundle's errors, from cycling it over a nature run that no training saw."""
 
 import tempfile
 from collections.abc import Callable
@@ -10,8 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dacycle.cycler.assimilation.adaptation import Adaptation
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
 from dacycle.cycler.assimilation.fields import lift
+from dacycle.cycler.assimilation.noise import MemberNoise
+from dacycle.cycler.assimilation.posterior import gaussian_deviations
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.cycle.ingest import gather
 from dacycle.cycler.cycle.outliers import reject_outliers
@@ -19,23 +22,28 @@ from dacycle.cycler.experiments.twin import FloatArray, cycle
 from dacycle.cycler.training.dataset import Dataset
 from dacycle.cycler.training.forecast_error import ForecastStatistics, estimate_forecast_error
 from dacycle.cycler.training.network import write_network
+from dacycle.cycler.training.spread import Case, lacking_spread
 from dacycle.emulators.registry import load_emulator
 from dacycle.obs.batch import ObservationBatch
 from dacycle.obs.source import open_source
 
 __all__ = ["Calibration", "calibrate"]
 
-STEPS = 8  # denoiser calls per member while statistics are gathered
 SPIN_UP = 4  # cycles left out of them
 NETWORK_SEED = 99
+DEVIATIONS = 2  # draws of the Gaussian posterior at each time: of its variance only sums over many coefficients count
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """``share``: mean over area and channels of the forecast's error variance over the anomalies' (both normalised)."""
+    """``share``: mean over area and channels of the forecast's error variance over the anomalies' (both normalised).
+
+    ``inflation`` (degrees,): what the analyses' members lack in spread, as in the bundle.
+    """
 
     statistics: ForecastStatistics
     share: float
+    inflation: Tensor
 
 
 def calibrate(
@@ -54,12 +62,17 @@ def calibrate(
         source = open_source("igra", f"{folder}/archive", Path(folder) / "mirror")
         batches = [gather(source, bundle, time).batch for time in index]
 
-    def check(batch: ObservationBatch, forecast: FloatArray | None) -> ObservationBatch:
-        return reject_outliers(bundle, batch, forecast)
+    checked: list[ObservationBatch] = []
 
-    analyst = Analyst(bundle, Settings("sda-jacobian-free", STEPS))
+    def check(batch: ObservationBatch, forecast: FloatArray | None) -> ObservationBatch:
+        checked.append(reject_outliers(bundle, batch, forecast))
+        return checked[-1]
+
+    analyst = Analyst(bundle, Settings())
     gaussian = analyst.prior.gaussian
+    unadapted = Adaptation.none(tuple(c.name for c in bundle.channels))
     pairs, shares = [], []
+    cases: list[Case] = []
     for number, step in enumerate(cycle(analyst, load_emulator(bundle), batches, members, 0, check=check)):
         progress(f"{step.time:%Y-%m-%dT%H}")
         if step.forecast is None or number < SPIN_UP:
@@ -71,8 +84,13 @@ def calibrate(
         pairs.append((f, x))
         error, variance = (v.square().mul(gaussian.weights).mean() for v in (f - x, x))
         shares.append(float(error / variance))
-    degrees = min(bundle.coarse.shape)
-    return Calibration(estimate_forecast_error(gaussian, pairs, degrees), float(np.mean(shares)))
+        system = analyst.situation(step.time, checked[-1], step.forecast, unadapted).system
+        noises = [MemberNoise(NETWORK_SEED, step.time, each) for each in range(1, 2 * DEVIATIONS, 2)]
+        drawn = torch.stack([_normalised(bundle, fields, step.time) for fields in step.states])
+        cases.append(Case(drawn, x, gaussian_deviations(system, noises)))
+    statistics = estimate_forecast_error(gaussian, pairs, min(bundle.coarse.shape))
+    inflation = lacking_spread(gaussian, cases, torch.as_tensor(bundle.analysis_inflation))
+    return Calibration(statistics, float(np.mean(shares)), inflation)
 
 
 def _normalised(bundle: Bundle, fields: FloatArray, time: datetime) -> Tensor:

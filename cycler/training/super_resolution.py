@@ -47,6 +47,7 @@ class Resolver:
             bundle,
             forecast_slope=np.broadcast_to(np.eye(n, dtype=np.float32), (degrees, n, n)).copy(),
             forecast_error=np.asarray(ERROR_SHARE * covariance, dtype=np.float32),
+            analysis_inflation=np.zeros(degrees, np.float32),  # known of analyses of soundings only
         )
         self.bundle, self.members = bundle, members
         self._network = Analyst(seen, Settings("sda", steps))

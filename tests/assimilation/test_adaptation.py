@@ -9,12 +9,13 @@ import torch
 
 from dacycle.cycler.assimilation.adapt import adapt, bias_operator
 from dacycle.cycler.assimilation.adaptation import BOUNDS, FACTORS, ZONAL_DEGREES, Adaptation, zonal_basis
-from dacycle.cycler.assimilation.analysis import Analyst, Settings, gaussian_posterior
+from dacycle.cycler.assimilation.analysis import Analyst, Settings
 from dacycle.cycler.assimilation.bias_term import BiasTerm
 from dacycle.cycler.assimilation.climate_map import into_bundle, into_world
 from dacycle.cycler.assimilation.fields import coarsen, observe
 from dacycle.cycler.assimilation.gain import Conditioner
 from dacycle.cycler.assimilation.noise import MemberNoise
+from dacycle.cycler.assimilation.posterior import gaussian_posterior
 from dacycle.cycler.assimilation.variance_components import Estimate, estimate
 from dacycle.cycler.bundle import Bundle
 from dacycle.obs.batch import ObservationBatch

@@ -11,6 +11,8 @@ from dacycle.cycler.assimilation.analysis import Analyst, Settings
 from dacycle.cycler.assimilation.fields import coarsen, lift, observe
 from dacycle.cycler.assimilation.methods import METHODS
 from dacycle.cycler.bundle import Bundle
+from dacycle.emulators.grid import gaussian_grid
+from dacycle.emulators.spectral import Harmonics
 from dacycle.errors import ConfigError
 from dacycle.obs.batch import ObservationBatch, Quality
 
@@ -151,6 +153,33 @@ def test_without_any_observation_a_member_is_a_draw_of_the_prior(tiny_bundle: Bu
     spread = normalised.std((0, 2, 3))
     humidity = np.array([c.variable == "q" for c in tiny_bundle.channels])
     assert np.all(np.abs(spread[~humidity] - 1.0) < 0.35), spread
+
+
+def test_lacking_spread_is_added_without_a_change_of_the_mean(tiny_bundle: Bundle) -> None:
+    batch, _ = made_up(tiny_bundle)
+    inflated = replace(tiny_bundle, analysis_inflation=np.full(8, 0.5, np.float32))
+    dry = np.array([c.variable != "q" for c in tiny_bundle.channels])
+    members = range(1, 41)
+    bundles = tiny_bundle, inflated
+    before, after = (Analyst(b, Settings(steps=16)).draw(TIME, batch, None, members, 0) for b in bundles)
+    before, after = before[:, dry], after[:, dry]
+    scale = tiny_bundle.climatology.std[dry]
+    assert np.abs((after.mean(0) - before.mean(0)) / scale).max() < 1e-3
+    low = [coarsen_to_degrees(states / scale) for states in (before, after)]
+    # The tiny prior is Gaussian: its members have the posterior's variance, and half as much is added.
+    assert low[1].var(0).sum() / low[0].var(0).sum() == pytest.approx(1.5, rel=0.08)
+    others = (
+        Analyst(b, Settings("sda-channelwise", 4)).draw(TIME, batch, None, [1], 0) for b in (tiny_bundle, inflated)
+    )
+    np.testing.assert_array_equal(*others)
+    nothing = batch.select(np.zeros(len(batch), bool))
+    free = (Analyst(b, Settings(steps=4)).draw(TIME, nothing, None, [1], 0) for b in bundles)
+    np.testing.assert_array_equal(*free)
+
+
+def coarsen_to_degrees(fields: np.ndarray) -> np.ndarray:
+    """Coefficients of the degrees that the inflation reaches."""
+    return Harmonics(gaussian_grid(16, 32), 8).analyse(torch.as_tensor(fields)).numpy()
 
 
 def test_an_unknown_method_lists_the_known_ones(tiny_bundle: Bundle) -> None:

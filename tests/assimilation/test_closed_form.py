@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.analysis import Settings, gaussian_posterior
+from dacycle.cycler.assimilation.analysis import Settings
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.guidance import JACOBIAN_BELOW, SpectralGuidance, misfit
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.points import PointOperator
+from dacycle.cycler.assimilation.posterior import gaussian_deviations, gaussian_posterior
 from dacycle.cycler.assimilation.sampler import sample
 from dacycle.emulators.grid import bilinear, gaussian_grid
 
@@ -173,6 +174,23 @@ def test_the_cotangent_is_the_gradient_of_the_log_likelihood() -> None:
     assert of_forecast is not None
     (gradient,) = torch.autograd.grad((of_soundings * z.soundings).sum() + (of_forecast * z.forecast).sum(), x)
     torch.testing.assert_close(z.cotangent(prior, observations), -gradient, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("forecast", [False, True])
+def test_deviations_have_the_posterior_covariance_and_no_mean(forecast: bool) -> None:
+    prior = make_prior()
+    observations = make_observations(prior, forecast)
+    exact = dense_posterior(prior, observations)
+    system = Conditioner(prior, prior.covariance, prior.rest, observations)
+    noises = [MemberNoise(0, TIME, member) for member in range(1, 801)]
+    a = gaussian_deviations(system, noises).flatten(1).double()
+    torch.testing.assert_close(a[0::2], -a[1::2], rtol=1e-4, atol=1e-5)
+    spread = exact.covariance.diagonal().sqrt()
+    # Two directions that observations couple: correlations as well as variances are the posterior's.
+    values, vectors = torch.linalg.eigh(exact.covariance)
+    for k in (0, len(values) // 2, -1):
+        assert 0.9 < ((a @ vectors[:, k]).square().mean() / values[k]).sqrt() < 1.1
+    assert 0.98 < (a.square().mean(0).sum() / spread.square().sum()).sqrt() < 1.02
 
 
 def test_the_mean_of_a_pair_of_members_is_the_exact_posterior_mean() -> None:

@@ -33,12 +33,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.analysis import Analyst, Settings, gaussian_posterior
+from dacycle.cycler.assimilation.analysis import Analyst, Settings
 from dacycle.cycler.assimilation.fields import coarsen, observe
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.guidance import PUBLISHED_GAMMA, guidance
 from dacycle.cycler.assimilation.noise import MemberNoise
+from dacycle.cycler.assimilation.posterior import gaussian_posterior
 from dacycle.cycler.assimilation.prior import Denoiser
 from dacycle.cycler.assimilation.sampler import sample
 from dacycle.cycler.assimilation.stacked import Stacked

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.analysis import PUBLISHED_LEVELS, Settings, gaussian_posterior
+from dacycle.cycler.assimilation.analysis import PUBLISHED_LEVELS, Settings
 from dacycle.cycler.assimilation.guidance import Guidance, guidance
 from dacycle.cycler.assimilation.methods import METHODS, SOLVERS
 from dacycle.cycler.assimilation.mmps import MomentMatching
 from dacycle.cycler.assimilation.noise import MemberNoise
+from dacycle.cycler.assimilation.posterior import gaussian_posterior
 from dacycle.cycler.assimilation.sampler import karras_ladder, sample
 from tests.proving.gaussian_world import Exact, World, make_world
 

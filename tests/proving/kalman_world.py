@@ -16,13 +16,14 @@ from datetime import UTC, datetime, timedelta
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.analysis import Settings, gaussian_posterior
+from dacycle.cycler.assimilation.analysis import Settings
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.guidance import guidance
 from dacycle.cycler.assimilation.methods import METHODS
 from dacycle.cycler.assimilation.noise import MemberNoise
+from dacycle.cycler.assimilation.posterior import gaussian_posterior
 from dacycle.cycler.assimilation.sampler import sample
 from tests.proving.single_mode import as_fields, as_variables, observe, single_mode_prior
 

@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.analysis import gaussian_posterior
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.gaspari_cohn import gaspari_cohn
@@ -22,6 +21,7 @@ from dacycle.cycler.assimilation.guidance import guidance
 from dacycle.cycler.assimilation.letkf import Localisation, transform
 from dacycle.cycler.assimilation.methods import LetkfSettings
 from dacycle.cycler.assimilation.noise import MemberNoise
+from dacycle.cycler.assimilation.posterior import gaussian_posterior
 from dacycle.cycler.assimilation.sampler import karras_ladder, sample
 from tests.proving.lorenz96 import DIMENSION, ring_distance, step, trajectory
 from tests.proving.ring_prior import Climate, RingPrior, climate, train

@@ -94,6 +94,7 @@ def test_persistent_weather_is_forecast_better_than_climatology(bundle: Path, ru
         card=opened.card.model_copy(update={"emulator": still}),
         forecast_slope=guess.slope.numpy(),
         forecast_error=guess.covariance.numpy(),
+        analysis_inflation=np.zeros(len(guess.covariance), np.float32),
     )
     found = calibrate(opened, open_nature(runs / "fine.nc"), 4.0, 4, lambda text: None, 60)
     assert found.share < 0.9
