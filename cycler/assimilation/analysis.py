@@ -11,6 +11,7 @@ posterior: balanced, large where observations are few, and without effect on the
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -74,15 +75,20 @@ class Settings:
         """Denoiser calls per member, however they were given."""
         return denoiser_calls(self.method, self.steps, self.levels)
 
-    def plan(self) -> tuple[list[float], str]:
-        """The ladder, of as many levels as ``steps`` calls of the denoiser allow, and the solver."""
+    def plan(self, highest_noise: float = math.inf) -> tuple[list[float], str]:
+        """The ladder, of as many levels as ``steps`` calls of the denoiser allow, and the solver.
+
+        It begins no higher than at half of ``highest_noise``, up to which the network was trained, unless a ladder of
+        one's own or the published one says so.
+        """
         method = METHODS[self.method]
         solver = self.solver or method.solver
         if self.levels:
             return list(self.levels), solver
         steps = (self.calls + 1) // 2 if solver == "heun" else self.calls
         if method.start == "posterior":
-            return geometric_ladder(self.start_level or method.start_level, SMALLEST_LEVEL, steps), solver
+            start = min(self.start_level or method.start_level, highest_noise / 2)
+            return geometric_ladder(start, SMALLEST_LEVEL, steps), solver
         return karras_ladder(*PUBLISHED_LEVELS, steps), solver
 
 
@@ -163,7 +169,7 @@ class Analyst:
             drawn = torch.stack([noise.draw(shape) for noise in noises]).to(self.device)
             return drawn / gaussian.weights.sqrt()
 
-        ladder, solver = settings.plan()
+        ladder, solver = settings.plan(self.bundle.card.highest_noise)
         x: Tensor | float = 0.0
         if METHODS[settings.method].start == "posterior":
             x = gaussian_posterior(situation.system, noises, observations.innovation)
