@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["YEAR_DAYS", "season_basis"]
+__all__ = ["season_basis"]
 
 YEAR_DAYS = 365.2425
 

@@ -18,21 +18,16 @@ from torch import Tensor
 from dacycle.cycler.assimilation.prior import DiffusionPrior
 from dacycle.cycler.training.frames import Frames
 from dacycle.cycler.training.optimiser import Optimiser
-from dacycle.emulators.season import YEAR_DAYS
 from dacycle.errors import BundleError
 
-__all__ = ["LEVELS", "PriorSettings", "begin_from", "evaluate", "move_date", "train_prior"]
+__all__ = ["LEVELS", "PriorSettings", "begin_from", "evaluate", "train_prior"]
 
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(frozen=True)
 class PriorSettings:
-    """Training budget and optimiser. Noise levels are drawn log-uniformly between ``lowest`` and ``highest``.
-
-    ``season_days``: standard deviation of what is added to the date. A network that knows it exactly learns by heart
-    what the weather was on that day: where noise hides the rest, that is the cheapest way to lower the loss.
-    """
+    """Training budget and optimiser. Noise levels are drawn log-uniformly between ``lowest`` and ``highest``."""
 
     seconds: float
     batch: int = 8
@@ -40,7 +35,6 @@ class PriorSettings:
     weight_decay: float = 1e-3
     lowest: float = 0.015
     highest: float = 200.0
-    season_days: float = 25.0
     average: float = 0.997
     seed: int = 0
     checkpoint_seconds: float = 240.0
@@ -122,16 +116,7 @@ def _batch(frames: Frames, settings: PriorSettings, generator: torch.Generator) 
     low, high = math.log(settings.lowest), math.log(settings.highest)
     # One level per stratum: the loss of a batch varies less.
     strata = (torch.arange(settings.batch) + torch.rand(settings.batch, generator=generator)) / settings.batch
-    moved = 2 * math.pi * settings.season_days / YEAR_DAYS * torch.randn(settings.batch, generator=generator)
-    season = move_date(frames.season[index], moved)
-    return frames.values[index].float(), season, torch.exp(low + (high - low) * strata)
-
-
-def move_date(season: Tensor, angle: Tensor) -> Tensor:
-    """``season`` (n, 4) with its time of year moved on by ``angle`` (n,), 2 pi being a year."""
-    c, s = season[:, 0], season[:, 1]
-    cos, sin = angle.cos(), angle.sin()
-    return torch.cat([torch.stack([c * cos - s * sin, s * cos + c * sin], 1), season[:, 2:]], 1)
+    return frames.values[index].float(), frames.season[index], torch.exp(low + (high - low) * strata)
 
 
 def _loss(prior: DiffusionPrior, x0: Tensor, season: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:

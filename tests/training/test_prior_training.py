@@ -1,6 +1,5 @@
 """Training the prior on a toy world whose fields are not Gaussian: the network must find what the Gaussian cannot."""
 
-import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from safetensors.torch import save_file
 
 from dacycle.cycler.assimilation.prior import DiffusionPrior, season_features, static_features
 from dacycle.cycler.training.frames import Frames, estimate_gaussian
-from dacycle.cycler.training.prior import PriorSettings, begin_from, evaluate, move_date, train_prior
+from dacycle.cycler.training.prior import PriorSettings, begin_from, evaluate, train_prior
 from dacycle.emulators.grid import gaussian_grid
 from dacycle.errors import BundleError
 
@@ -84,11 +83,3 @@ def test_a_training_begins_from_the_network_of_another_prior(tmp_path: Path) -> 
         begin_from(other, path)
     with pytest.raises(BundleError, match=r"nowhere.safetensors: expected a prior"):
         begin_from(second, tmp_path / "nowhere.safetensors")
-
-
-def test_the_date_is_moved_and_the_time_of_day_kept() -> None:
-    times = [datetime(2001, 3, 1, 6, tzinfo=UTC), datetime(2001, 9, 10, 18, tzinfo=UTC)]
-    later = [time + timedelta(days=20) for time in times]
-    angle = torch.full((2,), 2 * math.pi * 20 / 365.2425)
-    turned = move_date(torch.stack([season_features(time) for time in times]), angle)
-    torch.testing.assert_close(turned, torch.stack([season_features(time) for time in later]), rtol=0, atol=1e-5)
