@@ -39,7 +39,7 @@ class Run:
     moments: Mapping[str, npt.NDArray[Any]]
 
     def series(self, grid: str, key: str) -> Series:
-        """(times, channels) of ``square``, ``crps`` or ``variance``."""
+        """(times, channels) of ``square``, ``crps`` or ``expected``."""
         return np.asarray(self.moments[f"{grid}_{key}"], np.float64)
 
     @property
@@ -48,10 +48,8 @@ class Run:
         return len(self.moments["fine_square"])
 
     def spread_skill(self, grid: str) -> Series:
-        """sqrt((N + 1) / N) spread / RMSE (channels,)."""
-        members = self.moments[f"{grid}_ranks"].shape[-1] - 1
-        ratio = self.series(grid, "variance").mean(0) / self.series(grid, "square").mean(0)
-        return np.asarray(np.sqrt((members + 1) / members * ratio))
+        """RMSE that the members' spread makes one expect, over the RMSE (channels,)."""
+        return np.asarray(np.sqrt(self.series(grid, "expected").mean(0) / self.series(grid, "square").mean(0)))
 
 
 def load(out: Path, names: Sequence[str], skip: int) -> dict[str, Run]:

@@ -11,7 +11,7 @@ from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.experiments.scores import FloatArray
 from dacycle.emulators.grid import Grid
 
-__all__ = ["Moment", "both_grids", "difference", "fair_crps", "moment"]
+__all__ = ["Moment", "both_grids", "difference", "expected_square", "fair_crps", "moment"]
 
 Series = npt.NDArray[np.float64]
 RANKED_PLACES = 500  # nearly uniform over the sphere; neighbouring grid points would count the same error again
@@ -21,12 +21,13 @@ BLOCK = 8  # analysis times that are drawn together: errors of neighbouring time
 
 @dataclass(frozen=True)
 class Moment:
-    """Of one time and grid, each (channels,): mean square error of the ensemble mean, CRPS, ensemble variance; and
-    ``ranks`` (channels, N + 1), how often so many members lay below the truth."""
+    """Of one time and grid, each (channels,): mean square error of the ensemble mean, CRPS, and ``expected``, what the
+    square error would be on average if the truth were drawn from where the members are; and ``ranks`` (channels,
+    N + 1), how often so many members lay below the truth."""
 
     square: Series
     crps: Series
-    variance: Series
+    expected: Series
     ranks: npt.NDArray[np.int64]
 
 
@@ -38,7 +39,7 @@ def moment(grid: Grid, states: FloatArray, exact: FloatArray) -> Moment:
     return Moment(
         grid.mean(np.square(states.mean(0, dtype=np.float64) - exact)),
         grid.mean(fair_crps(states, exact)),
-        grid.mean(states.var(0, ddof=1, dtype=np.float64)) if n > 1 else np.zeros(len(exact)),
+        grid.mean(expected_square(states)) if n > 1 else np.zeros(len(exact)),
         np.stack([np.bincount(row, minlength=n + 1) for row in below]),
     )
 
@@ -59,16 +60,35 @@ def _places(grid: Grid) -> npt.NDArray[np.int64]:
     return np.asarray(np.unique(row * grid.shape[1] + column))
 
 
+def expected_square(states: FloatArray) -> Series:
+    """Of the mean of ``states`` (N, ...), N > 1, per point: the variance of one member and that of the mean.
+
+    Members may be antithetic pairs (1 and 2, 3 and 4, ...), whose mean varies less than that of independent ones; so
+    both variances are taken from the pairs. For independent members the result is (N + 1) / N times their variance.
+    """
+    if len(states) % 2:
+        return np.asarray(states.var(0, ddof=1, dtype=np.float64) * (1 + 1 / len(states)))
+    pairs = states.reshape(-1, 2, *states.shape[1:]).astype(np.float64)
+    within = np.square(pairs[:, 0] - pairs[:, 1]).mean(0) / 4
+    means = pairs.mean(1)
+    between = means.var(0, ddof=1) if len(means) > 1 else within  # as of two independent members
+    return np.asarray(within + between * (1 + 1 / len(means)))
+
+
 def fair_crps(states: FloatArray, exact: FloatArray) -> FloatArray:
     """Continuous ranked probability score per point, unbiased in ensemble size (Ferro 2014): the absolute error of one
-    member alone, else mean |x - y| minus half the mean |x - x'| over different members."""
+    member alone, else mean |x - y| minus half the mean |x - x'| over different members. Members of one antithetic pair
+    (1 and 2, 3 and 4, ...) differ by more than two draws do: they are not compared with each other."""
     n = len(states)
     score: FloatArray = np.abs(states - exact).mean(0)
     if n == 1:
         return score
     ordered = np.sort(states, 0)
     ranks = (2 * np.arange(n) - n + 1).reshape(-1, *[1] * exact.ndim)
-    return np.asarray(score - (ranks * ordered).sum(0) / (n * (n - 1)), dtype=np.float32)
+    distances, count = (ranks * ordered).sum(0), n * (n - 1) / 2
+    if n > 2 and n % 2 == 0:
+        distances, count = distances - np.abs(states[0::2] - states[1::2]).sum(0), count - n / 2
+    return np.asarray(score - distances / count / 2, dtype=np.float32)
 
 
 def difference(ours: Sequence[float] | Series, theirs: Sequence[float] | Series) -> tuple[float, float, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dacycle.cycler.bundle import Bundle
-from dacycle.cycler.experiments.osse_scores import both_grids, difference, moment
+from dacycle.cycler.experiments.osse_scores import both_grids, difference, expected_square, fair_crps, moment
 from dacycle.emulators.grid import gaussian_grid
 
 
@@ -33,8 +33,21 @@ def test_a_reliable_ensemble_has_flat_ranks_and_a_spread_like_its_error() -> Non
     ranks = sum(s.ranks[0] for s in scores)
     expected = ranks.sum() / len(ranks)
     assert (np.abs(ranks - expected) < 5 * np.sqrt(expected)).all()
-    ratio = np.mean([s.variance[0] for s in scores]) * 9 / 8 / np.mean([s.square[0] for s in scores])
+    ratio = np.mean([s.expected[0] for s in scores]) / np.mean([s.square[0] for s in scores])
     assert ratio == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize("members", [4, 8])
+@pytest.mark.parametrize("antithetic", [False, True])
+def test_spread_and_crps_do_not_depend_on_how_the_members_of_a_pair_are_related(members: int, antithetic: bool) -> None:
+    """Truth and members from N(0, 1): the CRPS of that distribution is 1 / sqrt(pi)."""
+    rng, shape = np.random.default_rng(4), (200_000,)
+    one = rng.normal(size=(members // 2, *shape))
+    other = -one if antithetic else rng.normal(size=one.shape)
+    states, truth = np.stack([one, other], 1).reshape(members, *shape), rng.normal(size=shape)
+    square = np.square(states.mean(0) - truth).mean()
+    assert expected_square(states).mean() / square == pytest.approx(1.0, abs=0.01)
+    assert fair_crps(states, truth).mean() == pytest.approx(np.pi**-0.5, abs=0.005)
 
 
 def _pair(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
