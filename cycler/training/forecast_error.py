@@ -30,13 +30,15 @@ class ForecastStatistics:
 def first_guess(prior: GaussianPrior, degrees: int) -> ForecastStatistics:
     """Statistics to begin cycling with.
 
-    The slope is that of a forecast with white errors: it damps the directions in which the climate hardly varies, where
-    an emulator's noise would grow unseen. The error is a share of the climatological covariance, from 0.3 at the
-    largest scales to 0.9 at the smallest.
+    The error is a share p of the climatological covariance, from 0.3 at the largest scales to 0.9 at the smallest. A
+    forecast that varies as the climate does and leaves that much unknown is calibrated by the factor (1 - p)^1/2: with
+    less damping the analyses would hold the forecast's variance and the error's besides, more from cycle to cycle. On
+    top the slope is that of white errors: it damps the directions in which the climate hardly varies, where an
+    emulator's noise would grow unseen.
     """
-    share = torch.linspace(0.3, 0.9, degrees)
-    slope = prior.gain(torch.tensor(GUESSED_NOISE))[:degrees]
-    return ForecastStatistics(slope, share[:, None, None] * prior.covariance[:degrees])
+    share = torch.linspace(0.3, 0.9, degrees)[:, None, None]
+    slope = (1 - share).sqrt() * prior.gain(torch.tensor(GUESSED_NOISE))[:degrees]
+    return ForecastStatistics(slope, share * prior.covariance[:degrees])
 
 
 def estimate_forecast_error(
