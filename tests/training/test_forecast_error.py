@@ -54,8 +54,12 @@ def test_the_first_guess_trusts_large_scales_more_and_damps_what_hardly_varies()
     assert share[0, 0] == pytest.approx(0.3)
     assert share[7, 1] == pytest.approx(0.9)
     damping = torch.linalg.eigvalsh(guess.slope)
-    assert damping[0].max() > 0.9
+    assert 0.8 < damping[0].max() <= 0.7**0.5
     assert damping[7].max() < damping[0].max()
+    # What a forecast of the climate's own variance tells and what it leaves unknown are no more than the climate.
+    climate = prior.covariance[:8]
+    total = guess.slope @ climate @ guess.slope.transpose(-1, -2) + guess.covariance
+    assert torch.linalg.eigvalsh(climate - total).min() > -1e-5
 
 
 def test_no_pairs_is_an_error() -> None:
