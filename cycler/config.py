@@ -195,8 +195,8 @@ class Assimilation(Section):
 
 
 class Letkf(Section):
-    radius_km: float = Field(default=1500, gt=0, description="half-width of the localisation; zero beyond twice that")
-    scale_height: float = Field(default=0.8, gt=0, description="likewise between levels, in ln p")
+    radius_km: float = Field(default=700, gt=0, description="half-width of the localisation; zero beyond twice that")
+    scale_height: float = Field(default=0.4, gt=0, description="likewise between levels, in ln p")
     relaxation: float = Field(default=0.5, ge=0, le=1, description="of the analysis spread towards the forecast's")
     additive: float = Field(
         default=0.1, ge=0, description="share of the bundle's forecast-error variance added to the members"

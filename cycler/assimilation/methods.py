@@ -89,8 +89,8 @@ class LetkfSettings:
     ``inflation``: whether the forecast spread is scaled to what the innovations of the hour say.
     """
 
-    radius_km: float = 1500.0
-    scale_height: float = 0.8
+    radius_km: float = 700.0
+    scale_height: float = 0.4
     relaxation: float = 0.5
     additive: float = 0.1
     inflation: bool = True
