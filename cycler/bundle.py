@@ -57,7 +57,6 @@ class Card(BaseModel):
     analysis_grid: tuple[int, int]
     emulator_grid: tuple[int, int]
     prior: NetworkCard
-    highest_noise: float = Field(default=10.0, gt=0, description="up to which the prior's network was trained")
     emulator: NetworkCard
     training: dict[str, Any] = {}
     scores: dict[str, Any] = {}

@@ -74,7 +74,6 @@ def write_tiny_bundle(folder: Path) -> None:
         analysis_grid=grid.shape,
         emulator_grid=(8, 16),
         prior=NetworkCard(architecture="gaussian-unet", arguments=arguments),
-        highest_noise=200.0,
         emulator=NetworkCard(architecture="persistence", arguments={}),
     )
     write_bundle(folder, card, statics, prior.state_dict(), {"unused": torch.zeros(1)}, grid)

@@ -11,7 +11,6 @@ posterior: balanced, large where observations are few, and without effect on the
 """
 
 import hashlib
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -52,13 +51,13 @@ PUBLISHED_LEVELS = 80.0, 0.002  # Karras et al. 2022, for methods that start fro
 class Settings:
     """``method``: one of METHODS; ``steps``: denoiser calls; ``start_level``: noise level where the network begins.
 
-    ``solver``: one of SOLVERS; it, ``steps`` and ``start_level`` are the method's own where None. ``levels``: a ladder
-    of decreasing noise levels of one's own, in place of ``steps`` and ``start_level``.
+    ``solver``: one of SOLVERS; it and ``steps`` are the method's own where None. ``levels``: a ladder of decreasing
+    noise levels of one's own, in place of ``steps`` and ``start_level``.
     """
 
     method: str = "sda"
     steps: int | None = None
-    start_level: float | None = None
+    start_level: float = 5.0
     solver: str | None = None
     levels: tuple[float, ...] = ()
     letkf: LetkfSettings = field(default_factory=LetkfSettings)
@@ -75,20 +74,15 @@ class Settings:
         """Denoiser calls per member, however they were given."""
         return denoiser_calls(self.method, self.steps, self.levels)
 
-    def plan(self, highest_noise: float = math.inf) -> tuple[list[float], str]:
-        """The ladder, of as many levels as ``steps`` calls of the denoiser allow, and the solver.
-
-        It begins no higher than at half of ``highest_noise``, up to which the network was trained, unless a ladder of
-        one's own or the published one says so.
-        """
+    def plan(self) -> tuple[list[float], str]:
+        """The ladder, of as many levels as ``steps`` calls of the denoiser allow, and the solver."""
         method = METHODS[self.method]
         solver = self.solver or method.solver
         if self.levels:
             return list(self.levels), solver
         steps = (self.calls + 1) // 2 if solver == "heun" else self.calls
         if method.start == "posterior":
-            start = min(self.start_level or method.start_level, highest_noise / 2)
-            return geometric_ladder(start, SMALLEST_LEVEL, steps), solver
+            return geometric_ladder(self.start_level, SMALLEST_LEVEL, steps), solver
         return karras_ladder(*PUBLISHED_LEVELS, steps), solver
 
 
@@ -169,7 +163,7 @@ class Analyst:
             drawn = torch.stack([noise.draw(shape) for noise in noises]).to(self.device)
             return drawn / gaussian.weights.sqrt()
 
-        ladder, solver = settings.plan(self.bundle.card.highest_noise)
+        ladder, solver = settings.plan()
         x: Tensor | float = 0.0
         if METHODS[settings.method].start == "posterior":
             x = gaussian_posterior(situation.system, noises, observations.innovation)

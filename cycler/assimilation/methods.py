@@ -10,7 +10,7 @@ __all__ = ["METHODS", "SOLVERS", "LetkfSettings", "Method", "denoiser_calls", "k
 class Method:
     """``network``: draws with the prior's network. ``ensemble``: needs every member's own forecast, at least two.
 
-    ``start``: from the Gaussian posterior, noised to ``start_level``, or from pure noise as published; ``solver`` and
+    ``start``: from the Gaussian posterior, noised to a moderate level, or from pure noise as published; ``solver`` and
     ``steps``, the denoiser calls: what it is used with unless configured otherwise. ``inflated``: the bundle knows how
     much spread its members lack.
     """
@@ -20,7 +20,6 @@ class Method:
     network: bool = True
     ensemble: bool = False
     start: Literal["posterior", "noise"] = "posterior"
-    start_level: float = 80.0
     solver: str = "multistep"
     steps: int = 8
     inflated: bool = False
@@ -55,11 +54,7 @@ METHODS: dict[str, Method] = {
         steps=16,
     ),
     "dps": Method("V = 0 and a normalised gradient", "Chung et al. 2023", start="noise", solver="euler", steps=16),
-    "mmps": Method(
-        "the network's own Tweedie covariance, conjugate gradients through it",
-        "Rozet et al. 2024",
-        start_level=5.0,  # sigma^2 times a bfloat16 gradient is noise at much higher levels
-    ),
+    "mmps": Method("the network's own Tweedie covariance, conjugate gradients through it", "Rozet et al. 2024"),
     "oi": OPTIMAL_INTERPOLATION,
     "3dvar": OPTIMAL_INTERPOLATION,
     "letkf": Method(

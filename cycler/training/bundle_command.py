@@ -74,7 +74,6 @@ def run(args: argparse.Namespace) -> int:
         analysis_grid=truth.grid.shape,
         emulator_grid=tuple(args.emulator_grid),
         prior=NetworkCard(architecture="gaussian-unet", arguments=prior_told.pop("arguments")),
-        highest_noise=prior_told.pop("highest_noise", 10.0),
         emulator=emulator_network,
         training={"prior": prior_told, "emulator": emulator_told},
     )

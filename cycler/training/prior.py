@@ -34,7 +34,7 @@ class PriorSettings:
     learning_rate: float = 4e-3
     weight_decay: float = 1e-3
     lowest: float = 0.015
-    highest: float = 200.0
+    highest: float = 10.0
     average: float = 0.997
     seed: int = 0
     checkpoint_seconds: float = 240.0

@@ -111,7 +111,6 @@ def run(args: argparse.Namespace) -> int:
     scores = {f"{level:g}": round(ratio, 4) for level, ratio in zip(LEVELS, ratios, strict=True)}
     told = {
         "arguments": network,
-        "highest_noise": settings.highest,
         "climate_from": args.climate_from,
         "degrees": len(gaussian.covariance),
         "seconds": args.seconds,

@@ -125,13 +125,6 @@ def test_a_ladder_of_ones_own_replaces_the_steps(tiny_bundle: Bundle) -> None:
     assert len(Settings(steps=16, solver="heun").plan()[0]) == 8
 
 
-def test_no_draw_begins_where_the_network_was_not_trained() -> None:
-    assert Settings().plan(200.0)[0][0] == pytest.approx(80.0)
-    assert Settings().plan(10.0)[0][0] == pytest.approx(5.0)
-    assert Settings(start_level=3.0).plan(10.0)[0][0] == pytest.approx(3.0)
-    assert Settings(levels=(40.0, 1.0)).plan(10.0)[0] == [40.0, 1.0]
-
-
 def test_a_rerun_is_bit_identical_and_members_differ(tiny_bundle: Bundle) -> None:
     batch, _ = made_up(tiny_bundle)
     analyst = Analyst(tiny_bundle, Settings(steps=4))

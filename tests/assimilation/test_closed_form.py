@@ -129,10 +129,10 @@ def test_the_forecast_term_is_the_likelihood_of_a_calibrated_forecast() -> None:
     torch.testing.assert_close(exact.mean.reshape(CHANNELS, -1), expected, rtol=2e-3, atol=2e-2)
 
 
-@pytest.mark.parametrize("jacobian_below", [0.0, JACOBIAN_BELOW, 1000.0])
+@pytest.mark.parametrize(("start", "jacobian_below"), [(5.0, 0.0), (5.0, JACOBIAN_BELOW), (80.0, JACOBIAN_BELOW)])
 @pytest.mark.parametrize("forecast", [False, True])
 def test_guided_sampling_of_a_gaussian_prior_has_the_exact_mean_and_spread(
-    forecast: bool, jacobian_below: float
+    forecast: bool, start: float, jacobian_below: float
 ) -> None:
     """The default's ladder and solver, 400 members: guidance and solver together, against the exact posterior."""
     prior = make_prior()
@@ -140,7 +140,7 @@ def test_guided_sampling_of_a_gaussian_prior_has_the_exact_mean_and_spread(
     exact = dense_posterior(prior, observations)
     noises = [MemberNoise(0, TIME, member) for member in range(1, 401)]
     x = gaussian_posterior(Conditioner(prior, prior.covariance, prior.rest, observations), noises)
-    ladder, solver = Settings().plan()
+    ladder, solver = Settings(start_level=start).plan()
     x = x + ladder[0] * torch.stack([noise.draw(x.shape[1:]) for noise in noises]) / prior.weights.sqrt()
     denoiser = SpectralGuidance(prior, jacobian_below).guide(prior.denoise, observations)
     drawn = prior.analyse(sample(denoiser, x, ladder, solver=solver)).flatten(1).double()
