@@ -9,11 +9,13 @@ together). The methods differ in V alone:
     dps               0, with the residual divided by its norm        (Chung et al. 2023, algorithm 1)
     sda-constant      sigma^2 Gamma, Gamma one number                 (Chakraborty et al. 2025)
     sda-channelwise   sigma^2 v / (sigma^2 + v), diagonal             (Rozet and Louppe 2023)
-    sda               the Gaussian prior's posterior covariance, per degree, all channels
+    sda               the Gaussian prior's posterior covariance, per degree, all channels; in the step back too
+    sda-jacobian      the same V, the network's J in the step back
     mmps              sigma^2 N J' itself                             (Rozet et al. 2024; in mmps.py)
 
-``sda-jacobian-free`` takes sda's V in the step back too and saves the product. So does ``sda`` while the noise is
-large: there the two agree, and sigma^2 would magnify the rounding of the network's gradient.
+Where the network's J says more variance than V does, its step overshoots what V weighed: in a cycle a local extreme
+then grows from forecast to analysis, over days and without bound (docs/methods.md). So ``sda`` does without;
+``sda-jacobian`` does too while the noise is large, where sigma^2 would magnify the rounding of the network's gradient.
 """
 
 import math
@@ -48,7 +50,7 @@ def guidance(name: str, prior: GaussianPrior) -> Guidance:
     """The guidance of a method of that name; KeyError for one that does not guide."""
     made: dict[str, Callable[[], Guidance]] = {
         "sda": lambda: SpectralGuidance(prior),
-        "sda-jacobian-free": lambda: SpectralGuidance(prior, jacobian_below=0.0),
+        "sda-jacobian": lambda: SpectralGuidance(prior, JACOBIAN_BELOW),
         "sda-channelwise": lambda: ChannelwiseGuidance(prior),
         "sda-constant": lambda: ConstantGuidance(prior),
         "dps": lambda: NormalisedGuidance(prior),
@@ -60,10 +62,10 @@ def guidance(name: str, prior: GaussianPrior) -> Guidance:
 @dataclass(frozen=True)
 class SpectralGuidance:
     """V(sigma) is the Gaussian prior's own posterior covariance at that noise level; at levels from ``jacobian_below``
-    up the network's Jacobian is taken to be the Gaussian's too (0: always)."""
+    up the network's Jacobian is taken to be the Gaussian's, V / sigma^2 (0: always)."""
 
     prior: GaussianPrior
-    jacobian_below: float = JACOBIAN_BELOW
+    jacobian_below: float = 0.0
 
     def guide(self, denoiser: Denoiser, observations: Observations) -> Denoiser:
         """One network call and, below ``jacobian_below``, one vector-Jacobian product per call.

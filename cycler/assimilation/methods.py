@@ -33,12 +33,14 @@ OPTIMAL_INTERPOLATION = Method(
 
 METHODS: dict[str, Method] = {
     "sda": Method(
-        "V(sigma) from the Gaussian prior per degree, conjugate gradients in observation space, one "
-        "vector-Jacobian product",
+        "V(sigma) from the Gaussian prior per degree, in the weights and in the step back; conjugate gradients in "
+        "observation space",
         "Rozet and Louppe 2023, with a spectral covariance",
         inflated=True,
     ),
-    "sda-jacobian-free": Method("as sda, without the vector-Jacobian product", "as sda", inflated=True),
+    "sda-jacobian": Method(
+        "as sda, the step back by a vector-Jacobian product of the network", "as sda", inflated=True
+    ),
     "sda-channelwise": Method(
         "V(sigma) = sigma^2 v / (sigma^2 + v) per channel",
         "Rozet and Louppe 2023",

@@ -73,7 +73,7 @@ def test_a_channel_that_the_bundle_lacks_has_no_equivalent(tiny_bundle: Bundle) 
     assert found.tolist() == [False, True, False, False, True]
 
 
-@pytest.mark.parametrize("method", ["sda", "sda-jacobian-free", "mmps", "oi", "3dvar"])
+@pytest.mark.parametrize("method", ["sda", "sda-jacobian", "mmps", "oi", "3dvar"])
 @pytest.mark.parametrize("with_forecast", [False, True])
 def test_the_analysis_is_closer_to_observations_and_truth(
     tiny_bundle: Bundle, method: str, with_forecast: bool

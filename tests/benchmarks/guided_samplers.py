@@ -178,7 +178,7 @@ def azula(problem: Problem, members: int, iterations: int = 1) -> Tensor:
 CONTENDERS: dict[str, Callable[[Problem, int], Tensor]] = {
     "floor: denoiser calls alone": floor,
     "dacycle sda": ours,
-    "dacycle sda-jacobian-free": lambda problem, members: ours(problem, members, "sda-jacobian-free"),
+    "dacycle sda-jacobian": lambda problem, members: ours(problem, members, "sda-jacobian"),
     "physicsnemo, two guidances": physicsnemo,
     "physicsnemo, stacked": lambda problem, members: physicsnemo(problem, members, 1),
     "azula MMPS, 1 iteration": azula,
