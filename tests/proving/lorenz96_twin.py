@@ -111,7 +111,7 @@ def score_based(
             ladder = karras_ladder(largest, SMALLEST, steps)
             white = torch.stack([noise.draw(fields.shape[1:]) for noise in noises])
             with torch.no_grad():
-                denoiser = guidance("sda", prior).guide(model, observations)
+                denoiser = guidance("sda-jacobian", prior).guide(model, observations)
                 fields = sample(denoiser, fields + largest * white, ladder)
         return known.physical(as_variables(fields))
 
