@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 
-__all__ = ["ForecastStatistics", "estimate_forecast_error", "first_guess"]
+__all__ = ["ForecastStatistics", "estimate_forecast_error", "first_guess", "pool"]
 
 SHARE_BOUNDS = (0.01, 0.99)
 NEIGHBOURS = 2  # degrees on either side that lend their samples
@@ -65,7 +65,7 @@ def estimate_forecast_error(
     if count == 0:
         raise ValueError("forecast-error statistics need at least one pair of forecast and truth")
     modes = (2 * torch.arange(degrees) + 1).float() * count
-    pooled = torch.stack([_pool(moments, modes, k) for k in range(degrees)])
+    pooled = torch.stack([pool(moments, modes, k) for k in range(degrees)])
     ff, fx, xx = pooled[:, :n, :n], pooled[:, :n, n:], pooled[:, n:, n:]
     ridge = RIDGE * ff.diagonal(dim1=1, dim2=2).mean(1).clamp_max(1.0)
     slope = torch.linalg.solve(ff + ridge[:, None, None] * torch.eye(n), fx).transpose(-1, -2)
@@ -76,8 +76,8 @@ def estimate_forecast_error(
     return ForecastStatistics(back @ slope @ whiten, back @ error @ back.transpose(-1, -2))
 
 
-def _pool(moments: Tensor, modes: Tensor, degree: int) -> Tensor:
-    """Mean of the products over a degree and its neighbours."""
+def pool(moments: Tensor, modes: Tensor, degree: int) -> Tensor:
+    """Sum of ``moments`` (degrees, ...) over a degree and its neighbours, over the sum of ``modes`` (degrees,)."""
     part = slice(max(0, degree - NEIGHBOURS), degree + NEIGHBOURS + 1)
     mean: Tensor = moments[part].sum(0) / modes[part].sum()
     return mean

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.cycler.training.forecast_error import pool
 
 __all__ = ["Case", "lacking_spread"]
 
-NEIGHBOURS = 2  # degrees on either side that lend their samples
 LARGEST = 1.0  # the Gaussian posterior knows the least of all: to add more than its variance would be to distrust it
 
 
@@ -47,6 +47,5 @@ def lacking_spread(prior: GaussianPrior, cases: Iterable[Case], before: Tensor) 
         count += 1
     if count == 0:
         raise ValueError("the members' spread cannot be judged without an analysis")
-    parts = [slice(max(0, k - NEIGHBOURS), k + NEIGHBOURS + 1) for k in range(len(before))]
-    share = torch.stack([lack[part].sum() / gaussian[part].sum().clamp_min(1e-12) for part in parts])
+    share = torch.stack([pool(lack, gaussian.clamp_min(1e-12), k) for k in range(len(before))])
     return (before + share).clamp(0.0, LARGEST)

@@ -22,7 +22,7 @@ def analyst(bundle: Bundle, **ensemble: object) -> Analyst:
     made = Models(config, bundle).analyst
     generator = torch.Generator().manual_seed(1)
     for parameter in made.prior.network.parameters():
-        parameter.copy_(0.03 * torch.randn(parameter.shape, generator=generator))
+        parameter.copy_(0.05 * torch.randn(parameter.shape, generator=generator))
     return made
 
 
