@@ -8,6 +8,7 @@ whatever is there; scores are compared over the times that a method and the defa
 import argparse
 import json
 import tempfile
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from dacycle.cycler.experiments.osse_scores import Moment, both_grids
 from dacycle.cycler.experiments.scores import FloatArray, score_table
 from dacycle.cycler.products.atomic import write_atomically, write_text
 from dacycle.cycler.products.truth import Truth, open_truth
+from dacycle.cycler.training.super_resolution import Refiner
 from dacycle.emulators.registry import load_emulator
 from dacycle.errors import DacycleError
 from dacycle.obs.source import open_source
@@ -73,12 +75,17 @@ def run(args: argparse.Namespace) -> int:
     def analyst(method: str) -> Analyst:
         return Analyst(bundle, Settings(method, args.steps, letkf=letkf))
 
+    @lru_cache(maxsize=1)
+    def refiner() -> Refiner:
+        return Refiner(bundle, args.steps)
+
     if not args.report_only:
         with tempfile.TemporaryDirectory() as mirror:
             source = open_source("igra", str(args.archive), Path(mirror))
             batches = [gather(source, bundle, time).batch for time in truth.times]
-        start = World(bundle, load_emulator(bundle), batches, np.empty(0, np.float32), args.members, args.seed)
-        world = World(bundle, start.emulator, batches, _first(args.out, start, analyst), args.members, args.seed)
+        emulator, nothing = load_emulator(bundle), np.empty(0, np.float32)
+        start = World(bundle, emulator, batches, nothing, args.members, args.seed, refiner)
+        world = replace(start, first=_first(args.out, start, analyst))
         with Meter(console, total=len(args.methods) * len(batches)) as meter:
             for name in args.methods:
                 meter.say(name)

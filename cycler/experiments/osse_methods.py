@@ -17,6 +17,7 @@ from dacycle.cycler.cycle.prepare import prepare
 from dacycle.cycler.experiments.scores import FloatArray
 from dacycle.cycler.experiments.twin import forecast
 from dacycle.cycler.products.atomic import write_atomically
+from dacycle.cycler.training.super_resolution import Refiner
 from dacycle.emulators.emulator import Emulator
 from dacycle.obs.batch import ObservationBatch
 
@@ -27,7 +28,7 @@ __all__ = ["METHODS", "Place", "Plan", "World", "advance"]
 class Plan:
     """``method``: the assimilation's name, or None for the climatology. ``soundings``, ``emulator``: whether they are
     seen; ``loop``: whether analyses reinitialise the emulator; ``adaptive``: whether errors and climate follow the
-    innovations, as the product does by default."""
+    innovations, as the product does by default; ``refined``: members are given their small scales by the prior."""
 
     told: str
     method: str | None
@@ -35,6 +36,7 @@ class Plan:
     emulator: bool = True
     loop: bool = True
     adaptive: bool = False
+    refined: bool = False
 
 
 METHODS: dict[str, Plan] = {
@@ -46,6 +48,7 @@ METHODS: dict[str, Plan] = {
     "soundings": Plan("soundings only, each time by itself", "sda", emulator=False, loop=False, adaptive=True),
     "sda, fixed errors": Plan("LUCIE + soundings, reinitialised: the default without adaptation", "sda"),
     "sda, no loop": Plan("LUCIE's free run and soundings, without reinitialisation", "sda", loop=False, adaptive=True),
+    "letkf, refined": Plan("the LETKF's cycle, its members super-resolved by the prior", "letkf", refined=True),
     "LUCIE only": Plan("LUCIE's free run alone, refined by the prior", "sda", soundings=False, loop=False),
     "published Gamma": Plan("LUCIE + soundings, reinitialised: SDA with the published constant Gamma", "sda-constant"),
 }
@@ -54,7 +57,10 @@ METHODS: dict[str, Plan] = {
 
 @dataclass(frozen=True)
 class World:
-    """What all methods share. ``first`` (members, channels, nlat, nlon): the analysis that every method starts from."""
+    """What all methods share. ``first`` (members, channels, nlat, nlon): the analysis that every method starts from.
+
+    ``refiner``() gives coarse members their small scales; made when it is asked for.
+    """
 
     bundle: Bundle
     emulator: Emulator
@@ -62,6 +68,7 @@ class World:
     first: FloatArray
     members: int
     seed: int
+    refiner: Callable[[], Refiner]
 
 
 @dataclass(frozen=True)
@@ -135,4 +142,5 @@ def advance(world: World, plan: Plan, analyst: Callable[[str], Analyst], place: 
     states = chosen.draw(time, prepared.batch, coarse, numbers, world.seed, adaptation=prepared.now)
     # Without the emulator nothing says how old the last hour's knowledge is: each time learns from itself.
     after = prepared.after if plan.emulator else place.known
-    return replace(moved, state=coarsen(bundle, states) if plan.loop else moved.state, known=after), states
+    moved = replace(moved, state=coarsen(bundle, states) if plan.loop else moved.state, known=after)
+    return moved, world.refiner().refine(moved.state, time, world.seed) if plan.refined else states

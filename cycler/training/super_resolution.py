@@ -18,7 +18,7 @@ from dacycle.cycler.cycle.ingest import empty_batch
 from dacycle.cycler.training.cubic import cubic
 from dacycle.cycler.training.prior_scores import spectral_ratio
 
-__all__ = ["OPERATOR", "Resolved", "Resolver", "unconditional"]
+__all__ = ["OPERATOR", "Refiner", "Resolved", "Resolver", "unconditional"]
 
 FloatArray = npt.NDArray[np.float32]
 OPERATOR = "spectral truncation to the emulator's grid"
@@ -41,14 +41,7 @@ class Resolver:
     """Holds the prior of a bundle and the operator."""
 
     def __init__(self, bundle: Bundle, members: int, steps: int) -> None:
-        degrees, n = min(bundle.coarse.shape), len(bundle.channels)
-        covariance = load_prior(bundle).gaussian.covariance[:degrees].numpy()
-        seen = replace(
-            bundle,
-            forecast_slope=np.broadcast_to(np.eye(n, dtype=np.float32), (degrees, n, n)).copy(),
-            forecast_error=np.asarray(ERROR_SHARE * covariance, dtype=np.float32),
-            analysis_inflation=np.zeros(degrees, np.float32),  # known of analyses of soundings only
-        )
+        seen = _believing(bundle)
         self.bundle, self.members = bundle, members
         self._network = Analyst(seen, Settings("sda", steps))
         self._gaussian = Analyst(seen, Settings("oi"))
@@ -66,6 +59,31 @@ class Resolver:
         rmse = [np.sqrt(self.bundle.grid.mean(np.square(e - truth, dtype=np.float64))) for e in estimates]
         spectra = spectral_ratio(members, truth[None], self.bundle.grid)
         return Resolved(*(np.asarray(row, dtype=np.float32) for row in (*rmse, spectra)))
+
+
+class Refiner:
+    """Gives each member of a coarse ensemble the scales that its grid lacks, drawn from the prior of a bundle."""
+
+    def __init__(self, bundle: Bundle, steps: int | None = None) -> None:
+        self._network = Analyst(_believing(bundle), Settings("sda", steps))
+
+    def refine(self, coarse: FloatArray, time: datetime, seed: int) -> FloatArray:
+        """``coarse`` (N, channels, h, w) -> (N, channels, nlat, nlon), one draw for each member."""
+        batch = empty_batch(time)
+        drawn = [self._network.draw(time, batch, each[None], (k + 1,), seed) for k, each in enumerate(coarse)]
+        return np.concatenate(drawn)
+
+
+def _believing(bundle: Bundle) -> Bundle:
+    """The bundle with forecasts that are known to ERROR_SHARE."""
+    degrees, n = min(bundle.coarse.shape), len(bundle.channels)
+    covariance = load_prior(bundle).gaussian.covariance[:degrees].numpy()
+    return replace(
+        bundle,
+        forecast_slope=np.broadcast_to(np.eye(n, dtype=np.float32), (degrees, n, n)).copy(),
+        forecast_error=np.asarray(ERROR_SHARE * covariance, dtype=np.float32),
+        analysis_inflation=np.zeros(degrees, np.float32),  # known of analyses of soundings only
+    )
 
 
 def unconditional(bundle: Bundle, time: datetime, steps: int, seed: int) -> FloatArray:
