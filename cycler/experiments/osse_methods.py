@@ -44,6 +44,8 @@ METHODS: dict[str, Plan] = {
     "free run": Plan("LUCIE from the first analysis, nothing assimilated", "none", soundings=False),
     "oi": Plan("LUCIE + soundings, cycled: optimal interpolation (3D-Var), a climatological covariance", "oi"),
     "letkf": Plan("LUCIE + soundings, cycled: local ensemble transform Kalman filter of LUCIE's members", "letkf"),
+    "oi, adapting": Plan("as oi, errors and climate adapting as the default's", "oi", adaptive=True),
+    "letkf, adapting": Plan("as letkf, errors and climate adapting as the default's", "letkf", adaptive=True),
     "sda": Plan("LUCIE + soundings, reinitialised: the default, errors adapting", "sda", adaptive=True),
     "soundings": Plan("soundings only, each time by itself", "sda", emulator=False, loop=False, adaptive=True),
     "sda, fixed errors": Plan("LUCIE + soundings, reinitialised: the default without adaptation", "sda"),

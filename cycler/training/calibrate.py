@@ -1,8 +1,14 @@
-"""Statistics of a new bundle's errors, from cycling it over a nature run that no training saw."""
+"""Statistics of a new bundle's errors, from cycling it over a nature run that no training saw.
+
+What the forecasts are wrong by depends on the analyses that they begin with, and these on what the forecasts are
+thought to be wrong by. So the statistics follow the cycle, from one analysis to the next. Found from a whole cycle with
+other statistics they would belong to that one: damped forecasts ask for little damping, and with little damping the
+small scales grow from forecast to analysis.
+"""
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +26,7 @@ from dacycle.cycler.cycle.ingest import gather
 from dacycle.cycler.cycle.outliers import reject_outliers
 from dacycle.cycler.experiments.twin import FloatArray, cycle
 from dacycle.cycler.training.dataset import Dataset
-from dacycle.cycler.training.forecast_error import ForecastStatistics, estimate_forecast_error
+from dacycle.cycler.training.forecast_error import ForecastStatistics, Regression
 from dacycle.cycler.training.network import write_network
 from dacycle.cycler.training.spread import Case, lacking_spread
 from dacycle.emulators.registry import load_emulator
@@ -29,7 +35,9 @@ from dacycle.obs.source import open_source
 
 __all__ = ["Calibration", "calibrate"]
 
-SPIN_UP = 4  # cycles left out of them
+SPIN_UP = 4  # cycles that say nothing of the spread
+WORTH = 4.0  # pairs of forecast and truth that the statistics to begin with are worth
+KEEP = 0.95  # what a pair counts one cycle later
 NETWORK_SEED = 99
 DEVIATIONS = 2  # draws of the Gaussian posterior at each time: of its variance only sums over many coefficients count
 
@@ -62,35 +70,43 @@ def calibrate(
         source = open_source("igra", f"{folder}/archive", Path(folder) / "mirror")
         batches = [gather(source, bundle, time).batch for time in index]
 
+    analyst = Analyst(bundle, Settings())
     checked: list[ObservationBatch] = []
 
     def check(batch: ObservationBatch, forecast: FloatArray | None) -> ObservationBatch:
-        checked.append(reject_outliers(bundle, batch, forecast))
+        checked.append(reject_outliers(analyst.bundle, batch, forecast))
         return checked[-1]
 
-    analyst = Analyst(bundle, Settings())
     gaussian = analyst.prior.gaussian
     unadapted = Adaptation.none(tuple(c.name for c in bundle.channels))
-    pairs, shares = [], []
+    regression = Regression(gaussian, _statistics(bundle), WORTH)
+    shares: list[float] = []
     cases: list[Case] = []
     for number, step in enumerate(cycle(analyst, load_emulator(bundle), batches, members, 0, check=check)):
         progress(f"{step.time:%Y-%m-%dT%H}")
-        if step.forecast is None or number < SPIN_UP:
+        if step.forecast is None:
             continue
         k = index[step.time]
         truth = np.stack([nature.read(c, slice(k, k + 1))[0] for c in bundle.channels])
         predicted = lift(bundle, step.forecast.mean(0), step.time)
         f, x = (_normalised(bundle, fields, step.time) for fields in (predicted, truth))
-        pairs.append((f, x))
-        error, variance = (v.square().mul(gaussian.weights).mean() for v in (f - x, x))
-        shares.append(float(error / variance))
-        system = analyst.situation(step.time, checked[-1], step.forecast, unadapted).system
-        noises = [MemberNoise(NETWORK_SEED, step.time, each) for each in range(1, 2 * DEVIATIONS, 2)]
-        drawn = torch.stack([_normalised(bundle, fields, step.time) for fields in step.states])
-        cases.append(Case(drawn, x, gaussian_deviations(system, noises)))
-    statistics = estimate_forecast_error(gaussian, pairs, min(bundle.coarse.shape))
+        if number >= SPIN_UP:
+            error, variance = (v.square().mul(gaussian.weights).mean() for v in (f - x, x))
+            shares.append(float(error / variance))
+            system = analyst.situation(step.time, checked[-1], step.forecast, unadapted).system
+            noises = [MemberNoise(NETWORK_SEED, step.time, each) for each in range(1, 2 * DEVIATIONS, 2)]
+            drawn = torch.stack([_normalised(bundle, fields, step.time) for fields in step.states])
+            cases.append(Case(drawn, x, gaussian_deviations(system, noises)))
+        regression.add(f, x, KEEP)
+        found = regression.statistics()
+        slope, covariance = found.slope.numpy(), found.covariance.numpy()
+        analyst.bundle = replace(bundle, forecast_slope=slope, forecast_error=covariance)
     inflation = lacking_spread(gaussian, cases, torch.as_tensor(bundle.analysis_inflation))
-    return Calibration(statistics, float(np.mean(shares)), inflation)
+    return Calibration(regression.statistics(), float(np.mean(shares)), inflation)
+
+
+def _statistics(bundle: Bundle) -> ForecastStatistics:
+    return ForecastStatistics(torch.as_tensor(bundle.forecast_slope), torch.as_tensor(bundle.forecast_error))
 
 
 def _normalised(bundle: Bundle, fields: FloatArray, time: datetime) -> Tensor:

@@ -1,6 +1,5 @@
 """Error statistics of the emulator's mean forecast, estimated by cycling where the truth is known."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 
-__all__ = ["ForecastStatistics", "estimate_forecast_error", "first_guess", "pool"]
+__all__ = ["ForecastStatistics", "Regression", "first_guess", "pool"]
 
 SHARE_BOUNDS = (0.01, 0.99)
 NEIGHBOURS = 2  # degrees on either side that lend their samples
@@ -41,39 +40,52 @@ def first_guess(prior: GaussianPrior, degrees: int) -> ForecastStatistics:
     return ForecastStatistics(slope, share * prior.covariance[:degrees])
 
 
-def estimate_forecast_error(
-    prior: GaussianPrior, pairs: Iterable[tuple[Tensor, Tensor]], degrees: int
-) -> ForecastStatistics:
-    """Statistics from ``pairs`` (forecast, truth) of normalised fields (channels, nlat, nlon).
+class Regression:
+    """Truth on forecast per degree, from pairs as they come, in the basis where the climatological covariance is the
+    identity. There neighbouring degrees are alike and lend each other samples.
 
-    Regression of truth on forecast per degree, in the basis where the climatological covariance is the identity.
-    There neighbouring degrees are alike and lend each other samples. The eigenvalues of the error covariance, the share
-    of the climatological variance that the forecast leaves unknown, are kept between SHARE_BOUNDS. Systematic error
-    counts as error. ValueError without pairs.
+    The eigenvalues of the error covariance, the share of the climatological variance that the forecast leaves unknown,
+    are kept between SHARE_BOUNDS. Systematic error counts as error.
     """
-    values = prior.eigenvalues[:degrees].clamp_min(1e-6)
-    whiten = prior.eigenvectors[:degrees].transpose(-1, -2) / values.sqrt()[..., None]
-    back = prior.eigenvectors[:degrees] * values.sqrt()[..., None, :]
-    degree = prior.harmonics.degree[: degrees**2]
-    n = prior.channels
-    moments, count = torch.zeros(degrees, 2 * n, 2 * n), 0
-    for forecast, truth in pairs:
-        a = prior.analyse(torch.stack([forecast, truth]))[..., : degrees**2]
-        both = torch.einsum("kcd,sdk->ksc", whiten[degree], a).flatten(1)  # forecast, then truth
-        moments.index_add_(0, degree, both[:, :, None] * both[:, None, :])
-        count += 1
-    if count == 0:
-        raise ValueError("forecast-error statistics need at least one pair of forecast and truth")
-    modes = (2 * torch.arange(degrees) + 1).float() * count
-    pooled = torch.stack([pool(moments, modes, k) for k in range(degrees)])
-    ff, fx, xx = pooled[:, :n, :n], pooled[:, :n, n:], pooled[:, n:, n:]
-    ridge = RIDGE * ff.diagonal(dim1=1, dim2=2).mean(1).clamp_max(1.0)
-    slope = torch.linalg.solve(ff + ridge[:, None, None] * torch.eye(n), fx).transpose(-1, -2)
-    cross = slope @ fx
-    error = xx - cross - cross.transpose(-1, -2) + slope @ ff @ slope.transpose(-1, -2)
-    share, rotation = torch.linalg.eigh(error)
-    error = (rotation * share.clamp(*SHARE_BOUNDS)[..., None, :]) @ rotation.transpose(-1, -2)
-    return ForecastStatistics(back @ slope @ whiten, back @ error @ back.transpose(-1, -2))
+
+    def __init__(self, prior: GaussianPrior, first: ForecastStatistics, worth: float) -> None:
+        """``first``: what is thought before any pair, ``worth`` as much as so many of them."""
+        self._prior, self._degrees = prior, len(first.slope)
+        values = prior.eigenvalues[: self._degrees].clamp_min(1e-6)
+        self._whiten = prior.eigenvectors[: self._degrees].transpose(-1, -2) / values.sqrt()[..., None]
+        self._back = prior.eigenvectors[: self._degrees] * values.sqrt()[..., None, :]
+        slope = self._whiten @ first.slope @ self._back
+        error = self._whiten @ first.covariance @ self._whiten.transpose(-1, -2)
+        climate = torch.eye(prior.channels).expand_as(slope)  # the forecast's variance
+        upper = torch.cat([climate, slope.transpose(-1, -2)], -1)
+        lower = torch.cat([slope, slope @ slope.transpose(-1, -2) + error], -1)
+        self._modes = 2.0 * torch.arange(self._degrees) + 1
+        self._count = worth
+        self._moments = worth * self._modes[:, None, None] * torch.cat([upper, lower], -2)
+
+    def add(self, forecast: Tensor, truth: Tensor, keep: float = 1.0) -> None:
+        """A pair of normalised fields (channels, nlat, nlon); what came before counts ``keep`` as much as until now."""
+        degree = self._prior.harmonics.degree[: self._degrees**2]
+        a = self._prior.analyse(torch.stack([forecast, truth]))[..., : self._degrees**2]
+        both = torch.einsum("kcd,sdk->ksc", self._whiten[degree], a).flatten(1)  # forecast, then truth
+        self._moments = (keep * self._moments).index_add(0, degree, both[:, :, None] * both[:, None, :])
+        self._count = keep * self._count + 1
+
+    def statistics(self) -> ForecastStatistics:
+        """What the pairs say by now; ValueError where there is nothing yet."""
+        if self._count == 0:
+            raise ValueError("forecast-error statistics need at least one pair of forecast and truth")
+        n = self._prior.channels
+        pooled = torch.stack([pool(self._moments, self._modes * self._count, k) for k in range(self._degrees)])
+        ff, fx, xx = pooled[:, :n, :n], pooled[:, :n, n:], pooled[:, n:, n:]
+        ridge = RIDGE * ff.diagonal(dim1=1, dim2=2).mean(1).clamp_max(1.0)
+        slope = torch.linalg.solve(ff + ridge[:, None, None] * torch.eye(n), fx).transpose(-1, -2)
+        cross = slope @ fx
+        error = xx - cross - cross.transpose(-1, -2) + slope @ ff @ slope.transpose(-1, -2)
+        share, rotation = torch.linalg.eigh(error)
+        error = (rotation * share.clamp(*SHARE_BOUNDS)[..., None, :]) @ rotation.transpose(-1, -2)
+        back = self._back
+        return ForecastStatistics(back @ slope @ self._whiten, back @ error @ back.transpose(-1, -2))
 
 
 def pool(moments: Tensor, modes: Tensor, degree: int) -> Tensor:

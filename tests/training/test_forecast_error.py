@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
-from dacycle.cycler.training.forecast_error import estimate_forecast_error, first_guess
+from dacycle.cycler.training.forecast_error import ForecastStatistics, Regression, first_guess
 from dacycle.emulators.grid import gaussian_grid
 
 
@@ -18,11 +18,11 @@ def test_the_statistics_of_a_calibrated_forecast_are_recovered() -> None:
     """x = f + e with f and e independent: slope 1 and the covariance of e, a quarter of the climate's."""
     prior = make_prior()
     generator = torch.Generator().manual_seed(0)
-    pairs = []
+    pairs = Regression(prior, first_guess(prior, 8), 0.0)
     for _ in range(80):
         forecast, error = (prior.sample(1, generator)[1][0] for _ in range(2))
-        pairs.append((0.75**0.5 * forecast, 0.75**0.5 * forecast + 0.25**0.5 * error))
-    found = estimate_forecast_error(prior, pairs, 8)
+        pairs.add(0.75**0.5 * forecast, 0.75**0.5 * forecast + 0.25**0.5 * error)
+    found = pairs.statistics()
     assert found.slope.shape == found.covariance.shape == (8, 2, 2)
     assert (found.slope - torch.eye(2)).abs().max() < 0.25
     assert (found.slope.diagonal(dim1=1, dim2=2).mean() - 1).abs() < 0.1
@@ -34,11 +34,11 @@ def test_a_forecast_with_more_noise_than_signal_is_damped() -> None:
     """f = x + e with a noise of nine times the climate's variance: slope 1/10, and nearly all remains unknown."""
     prior = make_prior()
     generator = torch.Generator().manual_seed(1)
-    pairs = []
+    pairs = Regression(prior, first_guess(prior, 8), 0.0)
     for _ in range(80):
         truth, noise = (prior.sample(1, generator)[1][0] for _ in range(2))
-        pairs.append((truth + 3.0 * noise, truth))
-    found = estimate_forecast_error(prior, pairs, 8)
+        pairs.add(truth + 3.0 * noise, truth)
+    found = pairs.statistics()
     assert found.slope.diagonal(dim1=1, dim2=2).mean().item() == pytest.approx(0.1, abs=0.03)
     assert float(_trace(found.covariance) / _trace(prior.covariance[:8])) == pytest.approx(0.9, abs=0.1)
 
@@ -62,6 +62,25 @@ def test_the_first_guess_trusts_large_scales_more_and_damps_what_hardly_varies()
     assert torch.linalg.eigvalsh(climate - total).min() > -1e-5
 
 
+def test_before_any_pair_the_first_guess_holds() -> None:
+    prior = make_prior()
+    guess = ForecastStatistics(0.8 * torch.eye(2).expand(8, -1, -1), 0.3 * prior.covariance[:8])
+    found = Regression(prior, guess, 5.0).statistics()
+    torch.testing.assert_close(found.slope, guess.slope / 1.05, rtol=0, atol=1e-3)  # a ridge
+    torch.testing.assert_close(found.covariance, guess.covariance, rtol=0.01, atol=1e-2)
+
+
+def test_what_has_changed_is_learnt_and_the_past_forgotten() -> None:
+    """Forecasts that were perfect become noise: the slope falls to 1/10 as if they had always been."""
+    prior = make_prior()
+    generator = torch.Generator().manual_seed(2)
+    pairs = Regression(prior, first_guess(prior, 8), 4.0)
+    for number in range(120):
+        truth, noise = (prior.sample(1, generator)[1][0] for _ in range(2))
+        pairs.add(truth if number < 40 else truth + 3.0 * noise, truth, 0.95)
+    assert pairs.statistics().slope.diagonal(dim1=1, dim2=2).mean().item() == pytest.approx(0.1, abs=0.05)
+
+
 def test_no_pairs_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one pair"):
-        estimate_forecast_error(make_prior(), [], 4)
+        Regression(make_prior(), first_guess(make_prior(), 4), 0.0).statistics()
