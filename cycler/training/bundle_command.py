@@ -1,8 +1,8 @@
 """``dacycle bundle``: a trained prior and emulator become a bundle, with error statistics of their own.
 
 The statistics come from cycling: soundings are made from a nature run that is not in the training, the system is
-cycled on them from a first guess of the statistics, its forecasts are compared with the truth, and once more with the
-statistics so found: of the forecasts' errors, and of what the analyses' members lack in spread.
+cycled on them from a first guess of the statistics, which follow from comparing its forecasts with the truth, and once
+more from what was found: of the forecasts' errors, and of what the analyses' members lack in spread.
 """
 
 import argparse
@@ -25,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--prior", type=Path, required=True, help="folder of `dacycle train prior`")
     parser.add_argument("--emulator", required=True, help="folder of `dacycle train emulator`, or a bundle")
-    parser.add_argument("--truth", required=True, help="nature run or zarr store for the forecast-error statistics")
-    parser.add_argument("--days", type=float, default=12.0, help="how many of its last days are cycled over")
+    truth = "nature runs or zarr stores for the forecast-error statistics, best of several seasons"
+    parser.add_argument("--truth", required=True, nargs="+", help=truth)
+    parser.add_argument("--days", type=float, default=12.0, help="how many of their last days are cycled over")
     parser.add_argument("--members", type=int, default=6)
     parser.add_argument("--sites", type=int, default=500, help="of the simulated network")
     parser.add_argument("--rounds", type=int, default=2)
@@ -60,8 +61,12 @@ def run(args: argparse.Namespace) -> int:
     saved, prior = np.load(args.prior / "climatology.npz"), load_file(args.prior / "prior.safetensors")
     emulator_network, emulator_told, emulator_path = _emulator(args.emulator)
     emulator = load_file(emulator_path)
-    truth = open_dataset(args.truth, (args.grid[0], args.grid[1]))
-    gaussian = GaussianPrior(truth.grid, prior["gaussian.covariance"], prior["gaussian.rest"])
+    truths = [open_dataset(location, (args.grid[0], args.grid[1])) for location in args.truth]
+    grid = truths[0].grid
+    for other in truths:
+        if other.grid.shape != grid.shape:
+            raise BundleError(f"--truth: {truths[0].name} is on {grid.shape}, {other.name} on {other.grid.shape}")
+    gaussian = GaussianPrior(grid, prior["gaussian.covariance"], prior["gaussian.rest"])
     degrees = min(args.emulator_grid)
     error, inflation = first_guess(gaussian, degrees), torch.zeros(degrees)
     card = Card(
@@ -71,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         world=args.world,
         description=args.description,
         channels=[c.name for c in DEFAULT_CHANNELS],
-        analysis_grid=truth.grid.shape,
+        analysis_grid=grid.shape,
         emulator_grid=tuple(args.emulator_grid),
         prior=NetworkCard(architecture="gaussian-unet", arguments=prior_told.pop("arguments")),
         emulator=emulator_network,
@@ -87,10 +92,10 @@ def run(args: argparse.Namespace) -> int:
             forecast_error=error.covariance.numpy(),
             analysis_inflation=inflation.numpy(),
         )
-        write_bundle(args.out, card, statics, prior, emulator, truth.grid)
+        write_bundle(args.out, card, statics, prior, emulator, grid)
         bundle = open_bundle(str(args.out))
         if number < args.rounds:
-            found = calibrate(bundle, truth, args.days, args.members, _say, args.sites)
+            found = calibrate(bundle, truths, args.days, args.members, _say, args.sites)
             error, inflation, share = found.statistics, found.inflation, round(found.share, 4)
             print(f"round {number + 1}: forecasts leave {share} of the climatological variance unknown", flush=True)
             told = " ".join(f"{value:.2f}" for value in inflation[1::5].tolist())

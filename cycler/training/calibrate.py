@@ -7,7 +7,7 @@ small scales grow from forecast to analysis.
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,8 +24,8 @@ from dacycle.cycler.assimilation.posterior import gaussian_deviations
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.cycle.ingest import gather
 from dacycle.cycler.cycle.outliers import reject_outliers
-from dacycle.cycler.experiments.twin import FloatArray, cycle
-from dacycle.cycler.training.dataset import Dataset
+from dacycle.cycler.experiments.twin import FloatArray, Step, cycle
+from dacycle.cycler.training.dataset import Dataset, state
 from dacycle.cycler.training.forecast_error import ForecastStatistics, Regression
 from dacycle.cycler.training.network import write_network
 from dacycle.cycler.training.spread import Case, lacking_spread
@@ -37,7 +37,7 @@ __all__ = ["Calibration", "calibrate"]
 
 SPIN_UP = 4  # cycles that say nothing of the spread
 WORTH = 4.0  # pairs of forecast and truth that the statistics to begin with are worth
-KEEP = 0.95  # what a pair counts one cycle later
+KEEP = 0.97  # what a pair counts one cycle later
 NETWORK_SEED = 99
 DEVIATIONS = 2  # draws of the Gaussian posterior at each time: of its variance only sums over many coefficients count
 
@@ -56,53 +56,63 @@ class Calibration:
 
 def calibrate(
     bundle: Bundle,
-    nature: Dataset,
+    natures: Sequence[Dataset],
     days: float,
     members: int,
     progress: Callable[[str], None],
     sites: int = 500,
 ) -> Calibration:
-    """Cycle 12-hourly over the last ``days`` of ``nature`` with simulated soundings; compare forecasts with truth."""
-    since = nature.times[-1] - timedelta(days=days)
-    index = {time: k for k, time in enumerate(nature.times) if time >= since and time.hour in (0, 12)}
-    with tempfile.TemporaryDirectory() as folder:
-        write_network(nature, Path(folder) / "archive", sites, NETWORK_SEED, list(index))
-        source = open_source("igra", f"{folder}/archive", Path(folder) / "mirror")
-        batches = [gather(source, bundle, time).batch for time in index]
-
+    """Cycle 12-hourly over the last ``days`` of every one of ``natures`` with simulated soundings; compare forecasts
+    with truth. The more seasons they are of, the better do the statistics hold in another one."""
     analyst = Analyst(bundle, Settings())
-    checked: list[ObservationBatch] = []
-
-    def check(batch: ObservationBatch, forecast: FloatArray | None) -> ObservationBatch:
-        checked.append(reject_outliers(analyst.bundle, batch, forecast))
-        return checked[-1]
-
     gaussian = analyst.prior.gaussian
-    unadapted = Adaptation.none(tuple(c.name for c in bundle.channels))
     regression = Regression(gaussian, _statistics(bundle), WORTH)
     shares: list[float] = []
     cases: list[Case] = []
-    for number, step in enumerate(cycle(analyst, load_emulator(bundle), batches, members, 0, check=check)):
-        progress(f"{step.time:%Y-%m-%dT%H}")
-        if step.forecast is None:
-            continue
-        k = index[step.time]
-        truth = np.stack([nature.read(c, slice(k, k + 1))[0] for c in bundle.channels])
-        predicted = lift(bundle, step.forecast.mean(0), step.time)
-        f, x = (_normalised(bundle, fields, step.time) for fields in (predicted, truth))
-        if number >= SPIN_UP:
-            error, variance = (v.square().mul(gaussian.weights).mean() for v in (f - x, x))
-            shares.append(float(error / variance))
-            system = analyst.situation(step.time, checked[-1], step.forecast, unadapted).system
-            noises = [MemberNoise(NETWORK_SEED, step.time, each) for each in range(1, 2 * DEVIATIONS, 2)]
-            drawn = torch.stack([_normalised(bundle, fields, step.time) for fields in step.states])
-            cases.append(Case(drawn, x, gaussian_deviations(system, noises)))
-        regression.add(f, x, KEEP)
-        found = regression.statistics()
-        slope, covariance = found.slope.numpy(), found.covariance.numpy()
-        analyst.bundle = replace(bundle, forecast_slope=slope, forecast_error=covariance)
+    for nature in natures:
+        checked: list[ObservationBatch] = []
+
+        def check(
+            batch: ObservationBatch, forecast: FloatArray | None, checked: list[ObservationBatch] = checked
+        ) -> ObservationBatch:
+            checked.append(reject_outliers(analyst.bundle, batch, forecast))
+            return checked[-1]
+
+        batches = _observed(bundle, nature, days, sites)
+        for number, step in enumerate(cycle(analyst, load_emulator(bundle), batches, members, 0, check=check)):
+            progress(f"{step.time:%Y-%m-%dT%H}")
+            if step.forecast is None:
+                continue
+            f = _normalised(bundle, lift(bundle, step.forecast.mean(0), step.time), step.time)
+            x = _normalised(bundle, state(nature, bundle.channels, nature.times.index(step.time)), step.time)
+            if number >= SPIN_UP:
+                error, variance = (v.square().mul(gaussian.weights).mean() for v in (f - x, x))
+                shares.append(float(error / variance))
+                cases.append(_case(analyst, checked[-1], step, x))
+            regression.add(f, x, KEEP)
+            found = regression.statistics()
+            slope, covariance = found.slope.numpy(), found.covariance.numpy()
+            analyst.bundle = replace(bundle, forecast_slope=slope, forecast_error=covariance)
     inflation = lacking_spread(gaussian, cases, torch.as_tensor(bundle.analysis_inflation))
     return Calibration(regression.statistics(), float(np.mean(shares)), inflation)
+
+
+def _observed(bundle: Bundle, nature: Dataset, days: float, sites: int) -> list[ObservationBatch]:
+    """What a simulated network reports at 00 and 12 UTC of the last days."""
+    since = nature.times[-1] - timedelta(days=days)
+    times = [time for time in nature.times if time >= since and time.hour in (0, 12)]
+    with tempfile.TemporaryDirectory() as folder:
+        write_network(nature, Path(folder) / "archive", sites, NETWORK_SEED, times)
+        source = open_source("igra", f"{folder}/archive", Path(folder) / "mirror")
+        return [gather(source, bundle, time).batch for time in times]
+
+
+def _case(analyst: Analyst, batch: ObservationBatch, step: Step, truth: Tensor) -> Case:
+    unadapted = Adaptation.none(tuple(c.name for c in analyst.bundle.channels))
+    system = analyst.situation(step.time, batch, step.forecast, unadapted).system
+    noises = [MemberNoise(NETWORK_SEED, step.time, each) for each in range(1, 2 * DEVIATIONS, 2)]
+    drawn = torch.stack([_normalised(analyst.bundle, fields, step.time) for fields in step.states])
+    return Case(drawn, truth, gaussian_deviations(system, noises))
 
 
 def _statistics(bundle: Bundle) -> ForecastStatistics:

@@ -16,7 +16,7 @@ from dacycle.channels import Channel
 from dacycle.emulators.grid import Grid
 from dacycle.errors import SourceError
 
-__all__ = ["Dataset", "Period", "open_dataset", "span"]
+__all__ = ["Dataset", "Period", "open_dataset", "span", "state"]
 
 FloatArray = npt.NDArray[np.float32]
 Period = tuple[datetime, datetime]
@@ -69,6 +69,11 @@ def _split(location: str) -> tuple[str, Period | None]:
     except ValueError:
         raise SourceError(f"{location}: expected a period as @2000-01-01/2009-12-31 after the location") from None
     return place, (first, last + timedelta(days=1) - timedelta(microseconds=1))
+
+
+def state(data: Dataset, channels: Sequence[Channel], frame: int) -> FloatArray:
+    """One frame of all ``channels``: (channels, nlat, nlon)."""
+    return np.stack([data.read(c, slice(frame, frame + 1))[0] for c in channels])
 
 
 def span(times: Sequence[datetime]) -> str:

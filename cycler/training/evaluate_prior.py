@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.products.atomic import write_bytes
-from dacycle.cycler.training.dataset import Dataset, open_dataset, span
+from dacycle.cycler.training.dataset import Dataset, open_dataset, span, state
 
 __all__ = ["add_arguments", "run"]
 
@@ -90,10 +90,6 @@ def _spread(data: Dataset, count: int) -> list[int]:
     return [round(frame) for frame in np.linspace(0, len(data.times) - 1, count)]
 
 
-def _state(bundle: Bundle, data: Dataset, frame: int) -> FloatArray:
-    return np.stack([data.read(c, slice(frame, frame + 1))[0] for c in bundle.channels])
-
-
 def _sampled(bundle: Bundle, data: Dataset, args: argparse.Namespace) -> tuple[FloatArray, FloatArray]:
     """Samples and the true states of their dates, both as normalised anomalies of the date."""
     from dacycle.cycler.training.super_resolution import unconditional
@@ -108,7 +104,7 @@ def _sampled(bundle: Bundle, data: Dataset, args: argparse.Namespace) -> tuple[F
             path.with_suffix(".part").replace(path)
             print(f"sample {number + 1} of {args.samples}", flush=True)
         samples.append(_normalised(bundle, np.load(path), time))
-        truths.append(_normalised(bundle, _state(bundle, data, frame), time))
+        truths.append(_normalised(bundle, state(data, bundle.channels, frame), time))
     return np.stack(samples), np.stack(truths)
 
 
@@ -153,7 +149,7 @@ def _super_resolution(bundle: Bundle, data: Dataset, args: argparse.Namespace) -
         path = args.out / "super-resolution" / f"{time:%Y%m%d%H}-{args.members}.json"
         if not path.exists():
             resolver = resolver or Resolver(bundle, args.members, args.steps)
-            found = resolver.resolve(_state(bundle, data, frame), time)
+            found = resolver.resolve(state(data, bundle.channels, frame), time)
             write_bytes(path, json.dumps({key: value.tolist() for key, value in vars(found).items()}).encode())
             print(f"super-resolution, date {number + 1} of {args.dates}", flush=True)
         rows.append(json.loads(path.read_text()))

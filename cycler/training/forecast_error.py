@@ -11,7 +11,8 @@ __all__ = ["ForecastStatistics", "Regression", "first_guess", "pool"]
 
 SHARE_BOUNDS = (0.01, 0.99)
 NEIGHBOURS = 2  # degrees on either side that lend their samples
-RIDGE = 0.05  # of the forecast's mean variance: what few samples say of small directions is not trusted
+RIDGE = 0.02  # of the forecast's mean variance: what few samples say of small directions is not trusted
+CROSS = 0.15  # what counts of the moments of two directions: a month says little of them that holds in another season
 GUESSED_NOISE = 1.5
 
 
@@ -42,7 +43,9 @@ def first_guess(prior: GaussianPrior, degrees: int) -> ForecastStatistics:
 
 class Regression:
     """Truth on forecast per degree, from pairs as they come, in the basis where the climatological covariance is the
-    identity. There neighbouring degrees are alike and lend each other samples.
+    identity. There neighbouring degrees are alike and lend each other samples, and directions have little to do with
+    each other: with all that 14 days seemed to say of pairs of them, forecasts of another season had an error variance
+    up to a sixth larger at the largest scales.
 
     The eigenvalues of the error covariance, the share of the climatological variance that the forecast leaves unknown,
     are kept between SHARE_BOUNDS. Systematic error counts as error.
@@ -76,8 +79,9 @@ class Regression:
         if self._count == 0:
             raise ValueError("forecast-error statistics need at least one pair of forecast and truth")
         n = self._prior.channels
+        counted = CROSS + (1 - CROSS) * torch.eye(n)
         pooled = torch.stack([pool(self._moments, self._modes * self._count, k) for k in range(self._degrees)])
-        ff, fx, xx = pooled[:, :n, :n], pooled[:, :n, n:], pooled[:, n:, n:]
+        ff, fx, xx = (counted * part for part in (pooled[:, :n, :n], pooled[:, :n, n:], pooled[:, n:, n:]))
         ridge = RIDGE * ff.diagonal(dim1=1, dim2=2).mean(1).clamp_max(1.0)
         slope = torch.linalg.solve(ff + ridge[:, None, None] * torch.eye(n), fx).transpose(-1, -2)
         cross = slope @ fx

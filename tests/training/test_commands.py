@@ -96,7 +96,7 @@ def test_persistent_weather_is_forecast_better_than_climatology(bundle: Path, ru
         forecast_error=guess.covariance.numpy(),
         analysis_inflation=np.zeros(len(guess.covariance), np.float32),
     )
-    found = calibrate(opened, open_nature(runs / "fine.nc"), 4.0, 4, lambda text: None, 60)
+    found = calibrate(opened, [open_nature(runs / "fine.nc")], 4.0, 4, lambda text: None, 60)
     assert found.share < 0.9
     assert torch.linalg.eigvalsh(found.statistics.covariance).min() > -1e-3
 
@@ -203,6 +203,17 @@ def test_without_jcm_simulate_says_what_to_install(tmp_path: Path, capsys: pytes
         assert error.count("\n") == 1
     else:
         pytest.skip("jcm is installed here")
+
+
+def test_truths_on_different_grids_are_refused(
+    bundle: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = bundle.parent
+    parts = ["--prior", str(trained / "prior"), "--emulator", str(trained / "emulator"), "--name", "x"]
+    truths = ["--truth", str(runs / "fine.nc"), str(runs / "coarse.nc")]
+    assert main(["bundle", *parts, *truths, "--emulator-grid", "16", "32", "--out", str(tmp_path / "out")]) == 1
+    assert "fine.nc is on (32, 64), coarse.nc on (16, 32)" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_without_results_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
