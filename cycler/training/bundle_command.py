@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--days", type=float, default=12.0, help="how many of their last days are cycled over")
     parser.add_argument("--members", type=int, default=6)
     parser.add_argument("--sites", type=int, default=500, help="of the simulated network")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1, help="how often it goes over them")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     parser.add_argument("--name", required=True)
     parser.add_argument("--version", default="1")
