@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dacycle.channels import Channel
 from dacycle.cycler.experiments.osse_methods import METHODS
-from dacycle.cycler.experiments.osse_scores import difference
+from dacycle.cycler.experiments.osse_scores import difference, expected_ranks
 from dacycle.cycler.experiments.svg import bars, lines
 from dacycle.cycler.products.atomic import write_text
 
@@ -155,7 +155,12 @@ def write_report(path: Path, experiment: Experiment) -> None:
             parts.append(f"<h2>{what}, {where}</h2>{_score_table(experiment, grid, key)}")
         parts.append(f"<h2>Spread over skill, {where}</h2>{_ratio_table(experiment, grid)}")
     parts.append("<h2>Error over time</h2>" + "".join(_error_plot(experiment, name) for name in SHOWN))
-    parts.append("<h2>Rank histograms of the truth</h2>" + "".join(_rank_plots(experiment)))
+    ranks = "".join(_rank_plots(experiment))
+    told = (
+        f"<p class='note'>How often so many members of {DEFAULT} lie below the truth; red: what is expected of "
+        "members in antithetic pairs, whose middle rank counts twice.</p>"
+    )
+    parts.append(f"<h2>Rank histograms of the truth</h2>{told}{ranks}")
     note = (
         "<p class='note'>Colours compare with the default over the times that both have done: green, the default's "
         "score is lower beyond the 95 % interval of a moving-block bootstrap; red, higher. Bold: the best.</p>"
@@ -215,7 +220,8 @@ def _rank_plots(experiment: Experiment) -> list[str]:
     if run is None:
         return []
     ranks = run.moments["fine_ranks"].sum(0)
+    expected = expected_ranks(ranks.shape[1] - 1)
     return [
-        f"<figure>{bars(row / row.sum())}<figcaption>{c.name}</figcaption></figure>"
+        f"<figure>{bars(row / row.sum(), expected)}<figcaption>{c.name}</figcaption></figure>"
         for c, row in zip(experiment.channels, ranks, strict=True)
     ]

@@ -11,7 +11,7 @@ from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.experiments.scores import FloatArray
 from dacycle.emulators.grid import Grid
 
-__all__ = ["Moment", "both_grids", "difference", "expected_square", "fair_crps", "moment"]
+__all__ = ["Moment", "both_grids", "difference", "expected_ranks", "expected_square", "fair_crps", "moment"]
 
 Series = npt.NDArray[np.float64]
 RANKED_PLACES = 500  # nearly uniform over the sphere; neighbouring grid points would count the same error again
@@ -89,6 +89,17 @@ def fair_crps(states: FloatArray, exact: FloatArray) -> FloatArray:
     if n > 2 and n % 2 == 0:
         distances, count = distances - np.abs(states[0::2] - states[1::2]).sum(0), count - n / 2
     return np.asarray(score - distances / count / 2, dtype=np.float32)
+
+
+def expected_ranks(members: int) -> Series:
+    """Shares (N + 1,) of the ranks of a truth among N members that are drawn as it is, in antithetic pairs where N is
+    even: of n pairs each has one member on either side of the middle, and the truth's distance from there has n + 1
+    equally likely ranks among theirs, the first of them on both sides of the middle."""
+    shares = np.full(members + 1, 1 / (members + 1))
+    if members % 2 == 0:
+        shares[:] = 1 / (members + 2)
+        shares[members // 2] *= 2
+    return shares
 
 
 def difference(ours: Sequence[float] | Series, theirs: Sequence[float] | Series) -> tuple[float, float, float]:

@@ -32,18 +32,19 @@ def lines(series: Mapping[str, FloatArray]) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def bars(shares: FloatArray) -> str:
-    """Shares of ranks, with a line where all would be equal."""
+def bars(shares: FloatArray, expected: FloatArray) -> str:
+    """Shares of ranks, with a line at what is expected of each."""
     width, height = 150, 90
-    top = max(float(shares.max()), 1.5 / len(shares))
+    top = max(float(shares.max()), 1.2 * float(expected.max()))
     step = width / len(shares)
     parts = [OPEN.format(width=width, height=height)]
     for k, share in enumerate(shares):
         tall = float(share) / top * height
         place = f"x='{k * step + 1:.1f}' y='{height - tall:.1f}' width='{step - 2:.1f}' height='{tall:.1f}'"
         parts.append(f"<rect {place} fill='{COLOURS[0]}'/>")
-    level = height - height / len(shares) / top
-    parts.append(f"<line x1='0' x2='{width}' y1='{level:.1f}' y2='{level:.1f}' stroke='#d44c47'/>")
+        level = height - float(expected[k]) / top * height
+        line = f"x1='{k * step:.1f}' x2='{(k + 1) * step:.1f}' y1='{level:.1f}' y2='{level:.1f}'"
+        parts.append(f"<line {line} stroke='#d44c47'/>")
     return "".join([*parts, "</svg>"])
 
 

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from dacycle.cycler.bundle import Bundle
-from dacycle.cycler.experiments.osse_scores import both_grids, difference, expected_square, fair_crps, moment
+from dacycle.cycler.experiments.osse_scores import (
+    both_grids,
+    difference,
+    expected_ranks,
+    expected_square,
+    fair_crps,
+    moment,
+)
 from dacycle.emulators.grid import gaussian_grid
 
 
@@ -59,3 +66,14 @@ def test_a_perfect_ensemble_has_no_error_on_either_grid(tiny_bundle: Bundle) -> 
     for scores in both_grids(tiny_bundle, np.stack([exact, exact]), exact):
         assert scores.square.max() < 1e-3
         assert scores.crps.max() < 1e-3
+
+
+@pytest.mark.parametrize("members", [2, 4, 8])
+def test_the_ranks_of_a_truth_among_antithetic_members_are_as_expected(members: int) -> None:
+    rng = np.random.default_rng(members)
+    half = rng.normal(size=(members // 2, 200_000))
+    truth = rng.normal(size=200_000)
+    below = (np.concatenate([half, -half]) < truth).sum(0)
+    found = np.bincount(below, minlength=members + 1) / truth.size
+    np.testing.assert_allclose(found, expected_ranks(members), atol=0.005)
+    assert expected_ranks(members).sum() == pytest.approx(1)
