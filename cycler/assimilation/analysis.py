@@ -44,7 +44,7 @@ __all__ = ["PUBLISHED_LEVELS", "Analyst", "Settings"]
 FloatArray = npt.NDArray[np.float32]
 DEFAULT = "sda"
 SMALLEST_LEVEL = 0.03
-PUBLISHED_LEVELS = 80.0, 0.002  # Karras et al. 2022, for methods that start from noise
+PUBLISHED_LEVELS = 10.0, 0.002  # smallest: Karras et al. 2022; largest: what priors are trained up to (80 there)
 
 
 @dataclass(frozen=True)

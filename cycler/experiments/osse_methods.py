@@ -113,7 +113,8 @@ class Place:
 
 
 def advance(world: World, plan: Plan, analyst: Callable[[str], Analyst], place: Place) -> tuple[Place, FloatArray]:
-    """The next place, and the analysis (N, channels, nlat, nlon) there; the first time is every method's start."""
+    """The next place, and the analysis (N, channels, nlat, nlon) there; the first time is every method's start. From
+    states that are not finite nothing comes back: they stay so."""
     bundle = world.bundle
     batch = world.batches[place.number]
     time = batch.analysis_time
@@ -121,6 +122,8 @@ def advance(world: World, plan: Plan, analyst: Callable[[str], Analyst], place: 
         return replace(place, number=place.number + 1), bundle.climatology.mean(time)[None]
     if place.number == 0:
         return replace(place, number=1), world.first
+    if not np.isfinite(place.state).all():
+        return replace(place, number=place.number + 1, time=time), np.full_like(world.first, np.nan)
     coarse, known = None, place.known
     if plan.emulator:
         hours = (time - place.time).total_seconds() / 3600

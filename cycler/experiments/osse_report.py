@@ -85,12 +85,18 @@ class Experiment:
         return difference(ours.series(grid, key)[:n, k], theirs.series(grid, key)[:n, k])
 
     def verdict(self, name: str, grid: str, key: str) -> list[str]:
-        """``win``, ``loss`` or ``tie`` of the default against the method, by channel."""
+        """``win``, ``loss`` or ``tie`` of the default against the method, by channel; a method that left the finite
+        numbers has lost."""
         told = []
         for k in range(len(self.channels)):
             _, low, high = self.paired(name, grid, key, k)
-            told.append("win" if low > 0 else "loss" if high < 0 else "tie")
+            lost = self.finite(DEFAULT) and not self.finite(name)
+            told.append("win" if lost or low > 0 else "loss" if high < 0 else "tie")
         return told
+
+    def finite(self, name: str) -> bool:
+        """Whether all of a method's scores are."""
+        return bool(np.isfinite(self.runs[name].series("fine", "square")).all())
 
     def verdicts(self) -> list[str]:
         """One line per method: how the default fares."""
@@ -106,7 +112,8 @@ class Experiment:
                 what = "RMSE" if key == "square" else "CRPS"
                 parts.append(f"{what} {GRIDS[grid]} {told.count('win')}/{told.count('tie')}/{told.count('loss')}")
             n = min(run.times, self.runs[DEFAULT].times)
-            lines.append(f"{DEFAULT} against {name} ({n} times), won/tied/lost channels: " + "; ".join(parts))
+            known = f"{n} times" if self.finite(name) else f"{n} times, not all of its states finite"
+            lines.append(f"{DEFAULT} against {name} ({known}), won/tied/lost channels: " + "; ".join(parts))
         return lines
 
     def told(self) -> dict[str, Any]:
@@ -116,20 +123,25 @@ class Experiment:
             scores[name] = {"times": run.times}
             for grid in GRIDS:
                 scores[name][grid] = {
-                    "rmse": np.sqrt(run.series(grid, "square").mean(0)).tolist(),
-                    "crps": run.series(grid, "crps").mean(0).tolist(),
-                    "spread_skill": run.spread_skill(grid).tolist(),
+                    "rmse": _listed(np.sqrt(run.series(grid, "square").mean(0))),
+                    "crps": _listed(run.series(grid, "crps").mean(0)),
+                    "spread_skill": _listed(run.spread_skill(grid)),
                     "ranks": run.moments[f"{grid}_ranks"].sum(0).tolist(),
                 }
                 if DEFAULT in self.runs and name != DEFAULT:
                     scores[name][grid] |= {
                         f"against_{DEFAULT}": {
-                            "mse": [self.paired(name, grid, "square", k) for k in range(len(self.channels))],
-                            "crps": [self.paired(name, grid, "crps", k) for k in range(len(self.channels))],
+                            "mse": [_listed(self.paired(name, grid, "square", k)) for k in range(len(self.channels))],
+                            "crps": [_listed(self.paired(name, grid, "crps", k)) for k in range(len(self.channels))],
                         }
                     }
         names = [c.name for c in self.channels]
         return {**self.settings, "skip": self.skip, "channels": names, "scores": scores, "verdicts": self.verdicts()}
+
+
+def _listed(values: Sequence[float] | Series) -> list[float | None]:
+    """For JSON, which has no number for what is not finite."""
+    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def write_report(path: Path, experiment: Experiment) -> None:
@@ -178,7 +190,7 @@ def _score_table(experiment: Experiment, grid: str, key: str) -> str:
     body = []
     for k, channel in enumerate(experiment.channels):
         factor, unit = (1e3, "g/kg") if channel.variable == "q" else (1.0, channel.units)
-        best = min(runs, key=lambda name: shown[name][k])
+        best = min(runs, key=lambda name: np.nan_to_num(shown[name][k], nan=np.inf))
         cells = []
         for name in runs:
             value, text = shown[name][k] * factor, ""
@@ -188,15 +200,21 @@ def _score_table(experiment: Experiment, grid: str, key: str) -> str:
                 kind += " win" if low > 0 else " loss" if high < 0 else ""
                 scale = means[DEFAULT][k]
                 text = f" title='{name} - {DEFAULT}: {low / scale:+.1%} to {high / scale:+.1%} of {DEFAULT}'"
-            cells.append(
-                f"<td class='{kind}'{text}>{value:.3g}</td>" if value < 100 else f"<td class='{kind}'>{value:.0f}</td>"
-            )
+            if not np.isfinite(value):
+                kind, text, value_told = "win", "", "not finite"
+            else:
+                value_told = f"{value:.3g}" if value < 100 else f"{value:.0f}"
+            cells.append(f"<td class='{kind}'{text}>{value_told}</td>")
         body.append(f"<tr><td>{channel.name} [{escape(unit)}]</td>{''.join(cells)}</tr>")
     return f"<table><tr><th>channel</th>{head}</tr>{''.join(body)}</table>"
 
 
 def _ratio_table(experiment: Experiment, grid: str) -> str:
-    runs = {n: r for n, r in experiment.runs.items() if r.moments[f"{grid}_ranks"].shape[-1] > 2}
+    runs = {
+        name: run
+        for name, run in experiment.runs.items()
+        if run.moments[f"{grid}_ranks"].shape[-1] > 2 and experiment.finite(name)
+    }
     head = "".join(f"<th>{escape(name)}</th>" for name in runs)
     ratios = {name: run.spread_skill(grid) for name, run in runs.items()}
     body = "".join(
@@ -211,7 +229,8 @@ def _error_plot(experiment: Experiment, channel: str) -> str:
     if channel not in names:
         return ""
     k = names.index(channel)
-    series = {name: np.sqrt(run.series("fine", "square")[:, k]) for name, run in experiment.runs.items()}
+    finite = [name for name in experiment.runs if experiment.finite(name)]
+    series = {name: np.sqrt(experiment.runs[name].series("fine", "square")[:, k]) for name in finite}
     return f"<figure>{lines(series)}<figcaption>RMSE of {channel}, by analysis time</figcaption></figure>"
 
 

@@ -39,7 +39,7 @@ def score_table(title: str, channels: Sequence[Channel], columns: Mapping[str, R
     values = np.stack(list(columns.values()))
     for k, channel in enumerate(channels):
         factor, unit = _SHOWN.get(channel.variable, (1.0, channel.units.replace(" s-1", "/s")))
-        best = int(values[:, k].argmin())
+        best = int(np.nan_to_num(values[:, k], nan=np.inf).argmin())
         cells = [f"{v * factor:.3g}" if v * factor < 100 else f"{v * factor:.0f}" for v in values[:, k]]
         cells[best] = f"[bold]{cells[best]}*[/bold]"
         table.add_row(channel.name, unit, *cells)
