@@ -47,6 +47,11 @@ class Run:
         """How many times are scored."""
         return len(self.moments["fine_square"])
 
+    @property
+    def finite(self) -> bool:
+        """Whether all scores are."""
+        return bool(np.isfinite(self.series("fine", "square")).all())
+
     def spread_skill(self, grid: str) -> Series:
         """RMSE that the members' spread makes one expect, over the RMSE (channels,)."""
         return np.asarray(np.sqrt(self.series(grid, "expected").mean(0) / self.series(grid, "square").mean(0)))
@@ -87,16 +92,12 @@ class Experiment:
     def verdict(self, name: str, grid: str, key: str) -> list[str]:
         """``win``, ``loss`` or ``tie`` of the default against the method, by channel; a method that left the finite
         numbers has lost."""
+        lost = self.runs[DEFAULT].finite and not self.runs[name].finite
         told = []
         for k in range(len(self.channels)):
             _, low, high = self.paired(name, grid, key, k)
-            lost = self.finite(DEFAULT) and not self.finite(name)
             told.append("win" if lost or low > 0 else "loss" if high < 0 else "tie")
         return told
-
-    def finite(self, name: str) -> bool:
-        """Whether all of a method's scores are."""
-        return bool(np.isfinite(self.runs[name].series("fine", "square")).all())
 
     def verdicts(self) -> list[str]:
         """One line per method: how the default fares."""
@@ -112,7 +113,7 @@ class Experiment:
                 what = "RMSE" if key == "square" else "CRPS"
                 parts.append(f"{what} {GRIDS[grid]} {told.count('win')}/{told.count('tie')}/{told.count('loss')}")
             n = min(run.times, self.runs[DEFAULT].times)
-            known = f"{n} times" if self.finite(name) else f"{n} times, not all of its states finite"
+            known = f"{n} times" if run.finite else f"{n} times, not all of its states finite"
             lines.append(f"{DEFAULT} against {name} ({known}), won/tied/lost channels: " + "; ".join(parts))
         return lines
 
@@ -211,9 +212,7 @@ def _score_table(experiment: Experiment, grid: str, key: str) -> str:
 
 def _ratio_table(experiment: Experiment, grid: str) -> str:
     runs = {
-        name: run
-        for name, run in experiment.runs.items()
-        if run.moments[f"{grid}_ranks"].shape[-1] > 2 and experiment.finite(name)
+        name: run for name, run in experiment.runs.items() if run.moments[f"{grid}_ranks"].shape[-1] > 2 and run.finite
     }
     head = "".join(f"<th>{escape(name)}</th>" for name in runs)
     ratios = {name: run.spread_skill(grid) for name, run in runs.items()}
@@ -229,8 +228,7 @@ def _error_plot(experiment: Experiment, channel: str) -> str:
     if channel not in names:
         return ""
     k = names.index(channel)
-    finite = [name for name in experiment.runs if experiment.finite(name)]
-    series = {name: np.sqrt(experiment.runs[name].series("fine", "square")[:, k]) for name in finite}
+    series = {name: np.sqrt(run.series("fine", "square")[:, k]) for name, run in experiment.runs.items() if run.finite}
     return f"<figure>{lines(series)}<figcaption>RMSE of {channel}, by analysis time</figcaption></figure>"
 
 

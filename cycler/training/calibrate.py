@@ -69,17 +69,16 @@ def calibrate(
     regression = Regression(gaussian, _statistics(bundle), WORTH)
     shares: list[float] = []
     cases: list[Case] = []
+    checked: list[ObservationBatch] = []
+
+    def check(batch: ObservationBatch, forecast: FloatArray | None) -> ObservationBatch:
+        checked.append(reject_outliers(analyst.bundle, batch, forecast))
+        return checked[-1]
+
+    emulator = load_emulator(bundle)
     for nature in natures:
-        checked: list[ObservationBatch] = []
-
-        def check(
-            batch: ObservationBatch, forecast: FloatArray | None, checked: list[ObservationBatch] = checked
-        ) -> ObservationBatch:
-            checked.append(reject_outliers(analyst.bundle, batch, forecast))
-            return checked[-1]
-
         batches = _observed(bundle, nature, days, sites)
-        for number, step in enumerate(cycle(analyst, load_emulator(bundle), batches, members, 0, check=check)):
+        for number, step in enumerate(cycle(analyst, emulator, batches, members, 0, check=check)):
             progress(f"{step.time:%Y-%m-%dT%H}")
             if step.forecast is None:
                 continue

@@ -25,6 +25,7 @@ from dacycle.cycler.cycle.ingest import gather
 from dacycle.cycler.cycle.outliers import reject_outliers
 from dacycle.cycler.experiments.scores import rmse
 from dacycle.cycler.experiments.twin import cycle
+from dacycle.cycler.training.dataset import state
 from dacycle.cycler.training.nature import NatureFile, open_nature
 from dacycle.cycler.training.network import simulate_network
 from dacycle.emulators.registry import load_emulator
@@ -84,8 +85,7 @@ def run_trial(nature: Path, times: list[datetime], fraction: float, bundle: Bund
 
 def truth(run: NatureFile, bundle: Bundle, time: datetime) -> np.ndarray:
     """The nature run at that time."""
-    k = run.times.index(time)
-    return np.stack([run.read(c, slice(k, k + 1))[0] for c in bundle.channels])
+    return state(run, bundle.channels, run.times.index(time))
 
 
 def compare(clean: Trial, dirty: Trial) -> dict[str, object]:
