@@ -97,6 +97,8 @@ class Bundle:
     analysis_inflation: FloatArray
     """(degrees,): the share of the Gaussian posterior's variance that members drawn with the network lack; 0 where
     nobody has measured it."""
+    inflation_factor: FloatArray
+    """(channels, nlat): what deviations of that variance are multiplied by; 1 where nobody has measured it."""
 
     @cached_property
     def digest(self) -> str:
@@ -155,6 +157,9 @@ def open_bundle(location: str) -> Bundle:
         )
         statics = read("orography", *grid.shape), read("land", *grid.shape)
         statistics = read("forecast_slope", -1, n, n), read("forecast_error_covariance", -1, n, n)
-        known = "analysis_inflation" in file.variables
-        inflation = read("analysis_inflation", -1) if known else np.zeros(len(statistics[0]), np.float32)
-    return Bundle(path, card, channels, grid, coarse, climatology, *statics, *statistics, inflation)
+        inflation, factor = np.zeros(len(statistics[0]), np.float32), np.ones((n, grid.shape[0]), np.float32)
+        if "analysis_inflation" in file.variables:
+            inflation = read("analysis_inflation", -1)
+        if "inflation_factor" in file.variables:
+            factor = read("inflation_factor", n, grid.shape[0])
+    return Bundle(path, card, channels, grid, coarse, climatology, *statics, *statistics, inflation, factor)

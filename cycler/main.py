@@ -39,6 +39,10 @@ ELSEWHERE = {
 TRAINING = {
     "prior": ("dacycle.cycler.training.prior_command", "train the diffusion prior"),
     "emulator": ("dacycle.cycler.training.emulator_command", "train the emulator"),
+    "spread": (
+        "dacycle.cycler.training.spread_command",
+        "measure what a bundle's analyses lack in spread, by latitude",
+    ),
     "evaluate-emulator": (
         "dacycle.cycler.training.evaluate_emulator",
         "score the emulator: forecasts and a free run",

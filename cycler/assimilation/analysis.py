@@ -99,6 +99,10 @@ class Analyst:
     ) -> None:
         self.bundle, self.settings, self.device = bundle, settings, device
         self.prior: DiffusionPrior = load_prior(bundle, device, precision, compiled)
+        # Methods that need a forecast and have none start as the default does.
+        self._sampling = (
+            settings if METHODS[settings.method].network else replace(settings, method=DEFAULT, solver=None)
+        )
         self._kept: tuple[tuple[datetime, bytes], Situation] | None = None
 
     def draw(
@@ -149,14 +153,13 @@ class Analyst:
         noises: Sequence[MemberNoise],
         check: Callable[[], None],
     ) -> Tensor:
-        """One normalised state per noise. Methods that need a forecast and have none start as the default does."""
-        gaussian, name = self.prior.gaussian, self.settings.method
+        """One normalised state per noise."""
+        gaussian, settings = self.prior.gaussian, self._sampling
         observations = situation.system.observations
         if situation.bias is not None and beta is not None:
             observations = replace(observations, innovation=situation.bias.innovation(beta))
-        if METHODS[name] is METHODS["oi"]:
+        if METHODS[self.settings.method] is METHODS["oi"]:
             return gaussian_posterior(situation.system, noises, observations.innovation)
-        settings = self.settings if METHODS[name].network else replace(self.settings, method=DEFAULT, solver=None)
         shape = (gaussian.channels, *gaussian.grid.shape)
 
         def white() -> Tensor:
@@ -169,19 +172,21 @@ class Analyst:
             x = gaussian_posterior(situation.system, noises, observations.innovation)
         guided = guidance(settings.method, gaussian).guide(self.prior.at(time), observations)
         drawn = sample(guided, x + ladder[0] * white(), ladder, check, solver, white)
-        return drawn + self._added(settings.method, situation, noises)
+        return drawn + self.added(situation, noises)
 
-    def _added(self, method: str, situation: "Situation", noises: Sequence[MemberNoise]) -> Tensor | float:
-        """What the members' spread lacks; nothing where nobody has measured it: other methods, nothing observed."""
-        share, observations = situation.world.analysis_inflation, situation.system.observations
+    def added(self, situation: "Situation", noises: Sequence[MemberNoise]) -> Tensor:
+        """What the members' spread lacks (m, channels, nlat, nlon), normalised: nothing where nobody has measured it,
+        with other methods, and where nothing is observed."""
+        gaussian, observations = self.prior.gaussian, situation.system.observations
+        share = torch.as_tensor(situation.world.analysis_inflation, device=self.device)
+        factor = torch.as_tensor(situation.world.inflation_factor, device=self.device)
         nothing_seen = observations.forecast is None and len(observations.points) == 0
-        if not METHODS[method].inflated or nothing_seen or not share.any():
-            return 0.0
-        gaussian = self.prior.gaussian
+        if not METHODS[self._sampling.method].inflated or nothing_seen or not share.any():
+            return torch.zeros(len(noises), gaussian.channels, *gaussian.grid.shape, device=self.device)
         degree = gaussian.harmonics.degree[: len(share) ** 2]
-        root = torch.as_tensor(share, device=self.device).sqrt()[degree]
         deviations = gaussian_deviations(situation.system, noises)[..., : len(degree)]
-        return gaussian.synthesise(pad(root * deviations, gaussian.harmonics.lmax**2))
+        fields = gaussian.synthesise(pad(share.sqrt()[degree] * deviations, gaussian.harmonics.lmax**2))
+        return factor[:, :, None] * fields
 
     def situation(
         self,

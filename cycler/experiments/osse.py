@@ -22,10 +22,9 @@ from dacycle.cycler.assimilation.methods import LetkfSettings
 from dacycle.cycler.bundle import open_bundle
 from dacycle.cycler.config import load_config
 from dacycle.cycler.cycle.ingest import gather
-from dacycle.cycler.cycle.prepare import prepare
 from dacycle.cycler.experiments.demo import ARCHIVE, TRUTH
 from dacycle.cycler.experiments.meter import Meter
-from dacycle.cycler.experiments.osse_methods import METHODS, Place, World, advance
+from dacycle.cycler.experiments.osse_methods import METHODS, Place, World, advance, first_analysis
 from dacycle.cycler.experiments.osse_report import Experiment, load, write_report
 from dacycle.cycler.experiments.osse_scores import Moment, both_grids
 from dacycle.cycler.experiments.scores import FloatArray, score_table
@@ -110,14 +109,10 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
 
 
 def _first(out: Path, world: World, analyst: Any) -> FloatArray:
-    """The analysis of the first time that all methods start from: the default's, from soundings alone."""
+    """The analysis that all methods start from, kept in ``out``."""
     path = out / "first.npy"
     if not path.is_file():
-        names = tuple(c.name for c in world.bundle.channels)
-        known = Adaptation.none(names)
-        batch = prepare(world.bundle, known, world.batches[0], None, lambda b: b, lambda k, b: (k, k)).batch
-        numbers = range(1, world.members + 1)
-        states = analyst("sda").draw(batch.analysis_time, batch, None, numbers, world.seed)
+        states = first_analysis(world, analyst("sda"))
 
         def write(temporary: Path) -> None:
             with temporary.open("wb") as file:
@@ -136,8 +131,8 @@ def _remaining(world: World, truth: Truth, name: str, analyst: Any, out: Path) -
     yield from range(place.number)
     while place.number < len(world.batches):
         time = world.batches[place.number].analysis_time
-        moved, states = advance(world, plan, analyst, place)
-        fine, coarse = both_grids(world.bundle, states, truth.read(world.bundle.channels, time))
+        moved, analysis = advance(world, plan, analyst, place)
+        fine, coarse = both_grids(world.bundle, analysis.states, truth.read(world.bundle.channels, time))
         _keep(folder / f"scores-{place.number:04d}.npz", fine, coarse, plan.adaptive, moved.known)
         moved.save(path)
         place = moved

@@ -13,7 +13,7 @@ from dacycle.cycler.assimilation.analysis import Analyst
 from dacycle.cycler.assimilation.climate_map import into_bundle, into_world
 from dacycle.cycler.assimilation.fields import coarsen, lift
 from dacycle.cycler.bundle import Bundle
-from dacycle.cycler.cycle.prepare import prepare
+from dacycle.cycler.cycle.prepare import Prepared, prepare
 from dacycle.cycler.experiments.scores import FloatArray
 from dacycle.cycler.experiments.twin import forecast
 from dacycle.cycler.products.atomic import write_atomically
@@ -21,7 +21,7 @@ from dacycle.cycler.training.super_resolution import Refiner
 from dacycle.emulators.emulator import Emulator
 from dacycle.obs.batch import ObservationBatch
 
-__all__ = ["METHODS", "Place", "Plan", "World", "advance"]
+__all__ = ["METHODS", "Analysis", "Place", "Plan", "World", "advance", "first_analysis"]
 
 
 @dataclass(frozen=True)
@@ -112,18 +112,37 @@ class Place:
         return cls(0, world.batches[0].analysis_time, coarsen(world.bundle, world.first), known)
 
 
-def advance(world: World, plan: Plan, analyst: Callable[[str], Analyst], place: Place) -> tuple[Place, FloatArray]:
-    """The next place, and the analysis (N, channels, nlat, nlon) there; the first time is every method's start. From
-    states that are not finite nothing comes back: they stay so."""
+@dataclass(frozen=True)
+class Analysis:
+    """``states`` (N, channels, nlat, nlon) at ``time``, and what they were drawn from, where they were drawn: values
+    and errors, and the emulator's members (N, channels, h, w), if any."""
+
+    time: datetime
+    states: FloatArray
+    prepared: Prepared | None = None
+    forecast: FloatArray | None = None
+
+
+def first_analysis(world: World, analyst: Analyst) -> FloatArray:
+    """The members (N, channels, nlat, nlon) that all methods start from: the default's, from soundings alone."""
+    known = Adaptation.none(tuple(c.name for c in world.bundle.channels))
+    batch = prepare(world.bundle, known, world.batches[0], None, lambda b: b, lambda k, b: (k, k)).batch
+    return analyst.draw(batch.analysis_time, batch, None, range(1, world.members + 1), world.seed)
+
+
+def advance(world: World, plan: Plan, analyst: Callable[[str], Analyst], place: Place) -> tuple[Place, Analysis]:
+    """The next place, and the analysis there; the first time is every method's start. From states that are not finite
+    nothing comes back: they stay so."""
     bundle = world.bundle
     batch = world.batches[place.number]
     time = batch.analysis_time
     if plan.method is None:
-        return replace(place, number=place.number + 1), bundle.climatology.mean(time)[None]
+        return replace(place, number=place.number + 1), Analysis(time, bundle.climatology.mean(time)[None])
     if place.number == 0:
-        return replace(place, number=1), world.first
+        return replace(place, number=1), Analysis(time, world.first)
     if not np.isfinite(place.state).all():
-        return replace(place, number=place.number + 1, time=time), np.full_like(world.first, np.nan)
+        lost = np.full_like(world.first, np.nan)
+        return replace(place, number=place.number + 1, time=time), Analysis(time, lost)
     coarse, known = None, place.known
     if plan.emulator:
         hours = (time - place.time).total_seconds() / 3600
@@ -133,7 +152,7 @@ def advance(world: World, plan: Plan, analyst: Callable[[str], Analyst], place: 
         coarse = into_world(bundle, known, inside, time)
     moved = replace(place, number=place.number + 1, time=time, state=place.state if coarse is None else coarse)
     if plan.method == "none" and coarse is not None:
-        return moved, lift(bundle, coarse, time)
+        return moved, Analysis(time, lift(bundle, coarse, time))
     chosen = analyst(plan.method)
     batch = batch if plan.soundings else batch.select(np.zeros(len(batch), np.bool_))
 
@@ -148,4 +167,6 @@ def advance(world: World, plan: Plan, analyst: Callable[[str], Analyst], place: 
     # Without the emulator nothing says how old the last hour's knowledge is: each time learns from itself.
     after = prepared.after if plan.emulator else place.known
     moved = replace(moved, state=coarsen(bundle, states) if plan.loop else moved.state, known=after)
-    return moved, world.refiner().refine(moved.state, time, world.seed) if plan.refined else states
+    if plan.refined:
+        states = world.refiner().refine(moved.state, time, world.seed)
+    return moved, Analysis(time, states, prepared, coarse)

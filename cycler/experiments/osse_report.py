@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dacycle.channels import Channel
 from dacycle.cycler.experiments.osse_methods import METHODS
-from dacycle.cycler.experiments.osse_scores import difference, expected_ranks
+from dacycle.cycler.experiments.osse_scores import difference, expected_ranks, interval, rank_contrasts
 from dacycle.cycler.experiments.svg import bars, lines
 from dacycle.cycler.products.atomic import write_text
 
@@ -48,6 +48,11 @@ class Run:
         return len(self.moments["fine_square"])
 
     @property
+    def members(self) -> int:
+        """How many there are."""
+        return int(self.moments["fine_ranks"].shape[-1]) - 1
+
+    @property
     def finite(self) -> bool:
         """Whether all scores are."""
         return bool(np.isfinite(self.series("fine", "square")).all())
@@ -55,6 +60,11 @@ class Run:
     def spread_skill(self, grid: str) -> Series:
         """RMSE that the members' spread makes one expect, over the RMSE (channels,)."""
         return np.asarray(np.sqrt(self.series(grid, "expected").mean(0) / self.series(grid, "square").mean(0)))
+
+    def contrasts(self, grid: str) -> dict[str, list[tuple[float, float, float]]]:
+        """Of the rank histograms, by channel: mean and 95 % interval of ``slope`` and ``bend``."""
+        found = zip(("slope", "bend"), rank_contrasts(self.moments[f"{grid}_ranks"]), strict=True)
+        return {name: [interval(column) for column in series.T] for name, series in found}
 
 
 def load(out: Path, names: Sequence[str], skip: int) -> dict[str, Run]:
@@ -129,6 +139,8 @@ class Experiment:
                     "spread_skill": _listed(run.spread_skill(grid)),
                     "ranks": run.moments[f"{grid}_ranks"].sum(0).tolist(),
                 }
+                if run.members > 1 and run.finite:
+                    scores[name][grid] |= {"rank_contrasts": run.contrasts(grid)}
                 if DEFAULT in self.runs and name != DEFAULT:
                     scores[name][grid] |= {
                         f"against_{DEFAULT}": {
@@ -173,7 +185,7 @@ def write_report(path: Path, experiment: Experiment) -> None:
         f"<p class='note'>How often so many members of {DEFAULT} lie below the truth; red: what is expected of "
         "members in antithetic pairs, whose middle rank counts twice.</p>"
     )
-    parts.append(f"<h2>Rank histograms of the truth</h2>{told}{ranks}")
+    parts.append(f"<h2>Rank histograms of the truth</h2>{told}{ranks}{_contrast_table(experiment)}")
     note = (
         "<p class='note'>Colours compare with the default over the times that both have done: green, the default's "
         "score is lower beyond the 95 % interval of a moving-block bootstrap; red, higher. Bold: the best.</p>"
@@ -211,9 +223,7 @@ def _score_table(experiment: Experiment, grid: str, key: str) -> str:
 
 
 def _ratio_table(experiment: Experiment, grid: str) -> str:
-    runs = {
-        name: run for name, run in experiment.runs.items() if run.moments[f"{grid}_ranks"].shape[-1] > 2 and run.finite
-    }
+    runs = {name: run for name, run in experiment.runs.items() if run.members > 1 and run.finite}
     head = "".join(f"<th>{escape(name)}</th>" for name in runs)
     ratios = {name: run.spread_skill(grid) for name, run in runs.items()}
     body = "".join(
@@ -221,6 +231,25 @@ def _ratio_table(experiment: Experiment, grid: str) -> str:
         for k, c in enumerate(experiment.channels)
     )
     return f"<table><tr><th>channel</th>{head}</tr>{body}</table>"
+
+
+def _contrast_table(experiment: Experiment) -> str:
+    run = experiment.runs.get(DEFAULT)
+    if run is None or run.members < 2 or not run.finite:
+        return ""
+    told = (
+        "<p class='note'>Slope (above zero: the truth lies high among the members) and bend (above zero: a U, too "
+        "little spread; below: a dome) of these histograms, with 95 % intervals; bold where zero lies outside.</p>"
+    )
+    found, rows = run.contrasts("fine"), []
+    for k, channel in enumerate(experiment.channels):
+        cells = []
+        for name in ("slope", "bend"):
+            mean, low, high = found[name][k]
+            kind = "" if low <= 0 <= high else " class='best'"
+            cells.append(f"<td{kind}>{mean:+.3f} ({low:+.3f} to {high:+.3f})</td>")
+        rows.append(f"<tr><td>{channel.name}</td>{''.join(cells)}</tr>")
+    return f"{told}<table><tr><th>channel</th><th>slope</th><th>bend</th></tr>{''.join(rows)}</table>"
 
 
 def _error_plot(experiment: Experiment, channel: str) -> str:

@@ -11,7 +11,17 @@ from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.experiments.scores import FloatArray
 from dacycle.emulators.grid import Grid
 
-__all__ = ["Moment", "both_grids", "difference", "expected_ranks", "expected_square", "fair_crps", "moment"]
+__all__ = [
+    "Moment",
+    "both_grids",
+    "difference",
+    "expected_ranks",
+    "expected_square",
+    "fair_crps",
+    "interval",
+    "moment",
+    "rank_contrasts",
+]
 
 Series = npt.NDArray[np.float64]
 RANKED_PLACES = 500  # nearly uniform over the sphere; neighbouring grid points would count the same error again
@@ -102,17 +112,39 @@ def expected_ranks(members: int) -> Series:
     return shares
 
 
+def rank_contrasts(ranks: npt.NDArray[np.int64]) -> tuple[Series, Series]:
+    """``slope`` and ``bend`` of rank histograms (..., N + 1), each (...), zero on average for members that are drawn as
+    the truth is (Jolliffe and Primo 2008, with polynomials that are orthonormal under ``expected_ranks``).
+
+    slope: above zero where the truth lies above the members too often; bend: above zero for a U, members that spread
+    too little, below for a dome. Of a histogram with twice the expected share in every rank of the upper half and
+    nothing below, the slope is 0.87 for many members.
+    """
+    share = ranks / ranks.sum(-1, keepdims=True)
+    expected = expected_ranks(ranks.shape[-1] - 1)
+    distance = np.arange(len(expected)) - (len(expected) - 1) / 2
+    square = np.square(distance)
+    linear = distance / np.sqrt(expected @ square)
+    quadratic = square - expected @ square
+    quadratic = quadratic / np.sqrt(expected @ np.square(quadratic))
+    return share @ linear, share @ quadratic
+
+
 def difference(ours: Sequence[float] | Series, theirs: Sequence[float] | Series) -> tuple[float, float, float]:
-    """Mean of ``theirs - ours`` over the same times, and its 95 % interval by a moving-block bootstrap.
+    """Mean of ``theirs - ours`` over the same times, and its 95 % interval."""
+    return interval(np.asarray(theirs, float) - np.asarray(ours, float))
+
+
+def interval(series: Series) -> tuple[float, float, float]:
+    """The mean of a series (n,) of analysis times, and its 95 % interval by a moving-block bootstrap.
 
     Blocks of a short series vary less than the mean does; the interval is widened for it (Lahiri 2003, chapter 3).
     """
-    gap = np.asarray(theirs, float) - np.asarray(ours, float)
-    n = len(gap)
+    n = len(series)
     length = min(BLOCK, max(n // 4, 1))
     rng = np.random.default_rng(0)
     starts = rng.integers(0, n - length + 1, (DRAWS, -(-n // length)))
-    drawn = gap[(starts[..., None] + np.arange(length)).reshape(DRAWS, -1)[:, :n]].mean(1)
-    mean = gap.mean()
+    drawn = series[(starts[..., None] + np.arange(length)).reshape(DRAWS, -1)[:, :n]].mean(1)
+    mean = series.mean()
     low, high = mean + (np.quantile(drawn, [0.025, 0.975]) - drawn.mean()) * np.sqrt(n / max(n - length, 1))
     return float(mean), float(low), float(high)

@@ -16,7 +16,7 @@ from dacycle.channels import Channel, channel
 from dacycle.cycler.bundle import PACKED_MAXIMUM, Card
 from dacycle.emulators.grid import Grid
 
-__all__ = ["Statics", "write_bundle", "write_statics"]
+__all__ = ["Statics", "write_bundle", "write_card", "write_inflation_factor", "write_statics"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -42,7 +42,20 @@ def write_bundle(
     write_statics(folder / "statics.nc", statics, [channel(name) for name in card.channels], grid)
     save_file({key: _compact(key, value) for key, value in prior.items()}, folder / "prior.safetensors")
     save_file({key: value.detach().contiguous() for key, value in emulator.items()}, folder / "emulator.safetensors")
-    (folder / "bundle.toml").write_text(tomli_w.dumps(_told(card.model_dump())))
+    write_card(folder / "bundle.toml", card)
+
+
+def write_card(path: Path, card: Card) -> None:
+    """``bundle.toml``."""
+    path.write_text(tomli_w.dumps(_told(card.model_dump())))
+
+
+def write_inflation_factor(path: Path, factor: FloatArray) -> None:
+    """Put it (channels, nlat) into the ``statics.nc`` that is there; all else stays."""
+    with netCDF4.Dataset(path, "r+") as file:
+        if "inflation_factor" not in file.variables:
+            file.createVariable("inflation_factor", "f4", ("channel", "lat"), zlib=True)
+        file["inflation_factor"][:] = factor
 
 
 def _compact(name: str, weights: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ from dacycle.emulators.registry import load_emulator
 from dacycle.obs.batch import ObservationBatch
 from dacycle.obs.source import open_source
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = ["Calibration", "calibrate", "observed"]
 
 SPIN_UP = 4  # cycles that say nothing of the spread
 WORTH = 4.0  # pairs of forecast and truth that the statistics to begin with are worth
@@ -77,7 +77,7 @@ def calibrate(
 
     emulator = load_emulator(bundle)
     for nature in natures:
-        batches = _observed(bundle, nature, days, sites)
+        batches = observed(bundle, nature, days, sites)
         for number, step in enumerate(cycle(analyst, emulator, batches, members, 0, check=check)):
             progress(f"{step.time:%Y-%m-%dT%H}")
             if step.forecast is None:
@@ -96,7 +96,7 @@ def calibrate(
     return Calibration(regression.statistics(), float(np.mean(shares)), inflation)
 
 
-def _observed(bundle: Bundle, nature: Dataset, days: float, sites: int) -> list[ObservationBatch]:
+def observed(bundle: Bundle, nature: Dataset, days: float, sites: int) -> list[ObservationBatch]:
     """What a simulated network reports at 00 and 12 UTC of the last days."""
     since = nature.times[-1] - timedelta(days=days)
     times = [time for time in nature.times if time >= since and time.hour in (0, 12)]

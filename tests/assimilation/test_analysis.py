@@ -177,6 +177,21 @@ def test_lacking_spread_is_added_without_a_change_of_the_mean(tiny_bundle: Bundl
     np.testing.assert_array_equal(*free)
 
 
+def test_what_is_added_follows_channel_and_latitude(tiny_bundle: Bundle) -> None:
+    batch, _ = made_up(tiny_bundle)
+    even = replace(tiny_bundle, analysis_inflation=np.full(8, 0.5, np.float32))
+    factor = np.ones_like(even.inflation_factor)
+    factor[3], factor[4, :5] = 0.0, 2.0
+    plain, same, chosen = (
+        Analyst(b, Settings(steps=4)).draw(TIME, batch, None, [1, 2], 0)
+        for b in (tiny_bundle, even, replace(even, inflation_factor=factor))
+    )
+    np.testing.assert_array_equal(chosen[:, 3], plain[:, 3])
+    np.testing.assert_array_equal(chosen[:, 4, 5:], same[:, 4, 5:])
+    twice = 2 * (same[:, 4, :5].astype(np.float64) - plain[:, 4, :5])
+    np.testing.assert_allclose(chosen[:, 4, :5] - plain[:, 4, :5], twice, atol=2e-4 * np.abs(plain[:, 4]).max())
+
+
 def coarsen_to_degrees(fields: np.ndarray) -> np.ndarray:
     """Coefficients of the degrees that the inflation reaches."""
     return Harmonics(gaussian_grid(16, 32), 8).analyse(torch.as_tensor(fields)).numpy()

@@ -13,6 +13,7 @@ from dacycle.cycler.experiments.osse_scores import (
     expected_square,
     fair_crps,
     moment,
+    rank_contrasts,
 )
 from dacycle.emulators.grid import gaussian_grid
 
@@ -77,3 +78,23 @@ def test_the_ranks_of_a_truth_among_antithetic_members_are_as_expected(members: 
     found = np.bincount(below, minlength=members + 1) / truth.size
     np.testing.assert_allclose(found, expected_ranks(members), atol=0.005)
     assert expected_ranks(members).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("members", [7, 8])
+def test_rank_histograms_of_a_truth_that_is_drawn_as_the_members_are_neither_lean_nor_bend(members: int) -> None:
+    ranks = np.round(expected_ranks(members) * 9_000).astype(np.int64)
+    np.testing.assert_allclose(rank_contrasts(ranks), 0.0, atol=1e-12)
+
+
+def test_a_histogram_leans_towards_where_the_truth_lies_and_bends_where_members_are_too_narrow() -> None:
+    slope, bend = rank_contrasts(np.array([[0] * 500 + [2] * 500, [2] * 500 + [0] * 500]))
+    np.testing.assert_allclose(slope, [3**0.5 / 2, -(3**0.5) / 2], atol=1e-3)
+    np.testing.assert_allclose(bend, 0.0, atol=5e-3)
+    rng = np.random.default_rng(5)
+    pairs, truth = rng.normal(size=(4, 100_000)), rng.normal(size=100_000)
+    bends = []
+    for spread in (0.8, 1.0, 1.25):
+        members = spread * np.concatenate([pairs, -pairs])
+        bends.append(rank_contrasts(np.bincount((members < truth).sum(0), minlength=9))[1])
+    assert bends[0] > 0.1 > abs(bends[1]) * 5
+    assert bends[2] < -0.1

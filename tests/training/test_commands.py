@@ -83,6 +83,26 @@ def test_a_prior_is_trained_further_under_the_climate_of_a_bundle(
     assert "the bundle is on (32, 64), the data on (16, 32)" in capsys.readouterr().err
 
 
+def test_the_spread_of_a_bundle_is_measured_by_latitude_and_goes_on_where_it_stopped(
+    bundle: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "spread", "--bundle", str(bundle), "--truth", str(runs / "fine.nc"), "--out", str(tmp_path)]
+    settings = "--days 3 --members 4 --sites 60 --skip 2 --threads 1 --version 2".split()
+    assert main([*command, *settings]) == 0
+    before, after = open_bundle(str(bundle)), open_bundle(str(tmp_path / "bundle"))
+    assert (before.inflation_factor == 1).all()
+    assert after.inflation_factor.shape == (17, 32)
+    assert not np.allclose(after.inflation_factor, 1)
+    np.testing.assert_array_equal(after.forecast_error, before.forecast_error)
+    np.testing.assert_array_equal(after.climatology.coefficients, before.climatology.coefficients)
+    assert (after.card.version, after.card.scores["inflation_factor_analyses"]) == ("2", 5)
+    done = (tmp_path / "0" / "place.npz").stat().st_mtime_ns
+    capsys.readouterr()
+    assert main([*command, *settings]) == 0
+    assert (tmp_path / "0" / "place.npz").stat().st_mtime_ns == done
+    np.testing.assert_array_equal(open_bundle(str(tmp_path / "bundle")).inflation_factor, after.inflation_factor)
+
+
 def test_persistent_weather_is_forecast_better_than_climatology(bundle: Path, runs: Path) -> None:
     """Red noise with a correlation of 0.94 over 12 hours: forecasts must leave far less than all of the variance."""
     opened = open_bundle(str(bundle))
