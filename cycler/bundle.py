@@ -32,6 +32,7 @@ FORMAT = 1
 FILES = ("bundle.toml", "prior.safetensors", "emulator.safetensors", "statics.nc")
 STATISTICS_HOURS = 12.0
 """The lead of the forecasts that a bundle's error statistics were estimated from."""
+LARGEST_FACTOR = 2.5  # on the deviations that are added to members
 PACKED_MAXIMUM = 32766  # 32767 and its negative are netCDF's default fill value or next to it
 
 
@@ -97,8 +98,16 @@ class Bundle:
     analysis_inflation: FloatArray
     """(degrees,): the share of the Gaussian posterior's variance that members drawn with the network lack; 0 where
     nobody has measured it."""
-    inflation_factor: FloatArray
-    """(channels, nlat): what deviations of that variance are multiplied by; 1 where nobody has measured it."""
+    inflation_square: FloatArray | None
+    """(3, channels, nlat): the square of the factor on deviations of that variance, as its mean and its cosine and sine
+    of the year; None where nobody has measured it."""
+
+    def inflation_factor(self, time: datetime) -> FloatArray | None:
+        """(channels, nlat) of the date, between 0 and LARGEST_FACTOR; None where nobody has measured it."""
+        if self.inflation_square is None:
+            return None
+        square = np.tensordot(season_basis(time)[:3], self.inflation_square, 1)
+        return np.asarray(np.sqrt(np.clip(square, 0.0, LARGEST_FACTOR**2)), dtype=np.float32)
 
     @cached_property
     def digest(self) -> str:
@@ -157,9 +166,7 @@ def open_bundle(location: str) -> Bundle:
         )
         statics = read("orography", *grid.shape), read("land", *grid.shape)
         statistics = read("forecast_slope", -1, n, n), read("forecast_error_covariance", -1, n, n)
-        inflation, factor = np.zeros(len(statistics[0]), np.float32), np.ones((n, grid.shape[0]), np.float32)
-        if "analysis_inflation" in file.variables:
-            inflation = read("analysis_inflation", -1)
-        if "inflation_factor" in file.variables:
-            factor = read("inflation_factor", n, grid.shape[0])
-    return Bundle(path, card, channels, grid, coarse, climatology, *statics, *statistics, inflation, factor)
+        known = "analysis_inflation" in file.variables
+        inflation = read("analysis_inflation", -1) if known else np.zeros(len(statistics[0]), np.float32)
+        square = read("inflation_square", 3, n, grid.shape[0]) if "inflation_square" in file.variables else None
+    return Bundle(path, card, channels, grid, coarse, climatology, *statics, *statistics, inflation, square)

@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,7 @@ from dacycle.cycler.assimilation.points import point_operator
 from dacycle.cycler.assimilation.posterior import gaussian_deviations, gaussian_posterior
 from dacycle.cycler.assimilation.prior import DiffusionPrior, Precision, load_prior
 from dacycle.cycler.assimilation.sampler import geometric_ladder, karras_ladder, sample
+from dacycle.cycler.assimilation.uneven import unevenness
 from dacycle.cycler.bundle import Bundle
 from dacycle.errors import ConfigError
 from dacycle.obs.batch import ObservationBatch
@@ -179,14 +181,16 @@ class Analyst:
         with other methods, and where nothing is observed."""
         gaussian, observations = self.prior.gaussian, situation.system.observations
         share = torch.as_tensor(situation.world.analysis_inflation, device=self.device)
-        factor = torch.as_tensor(situation.world.inflation_factor, device=self.device)
         nothing_seen = observations.forecast is None and len(observations.points) == 0
         if not METHODS[self._sampling.method].inflated or nothing_seen or not share.any():
             return torch.zeros(len(noises), gaussian.channels, *gaussian.grid.shape, device=self.device)
         degree = gaussian.harmonics.degree[: len(share) ** 2]
         deviations = gaussian_deviations(situation.system, noises)[..., : len(degree)]
         fields = gaussian.synthesise(pad(share.sqrt()[degree] * deviations, gaussian.harmonics.lmax**2))
-        return factor[:, :, None] * fields
+        factor = situation.world.inflation_factor(situation.time)
+        if factor is None:
+            return fields
+        return torch.as_tensor(factor, device=self.device)[:, :, None] * situation.uneven.sqrt() * fields
 
     def situation(
         self,
@@ -210,7 +214,7 @@ class Analyst:
             observations = self.observations(time, used, forecast, world, models)
             system = Conditioner(gaussian, gaussian.covariance, gaussian.rest, observations)
             bias = BiasTerm(system, adaptation) if adaptation.biased and len(used) else None
-            self._kept = key, Situation(world, system, bias)
+            self._kept = key, Situation(time, world, system, bias)
         return self._kept[1]
 
     def observations(
@@ -242,6 +246,13 @@ class Analyst:
 class Situation:
     """``world``: the bundle with the climatology in force; ``bias``: what is still unknown of it, or None."""
 
+    time: datetime
     world: Bundle
     system: Conditioner
     bias: BiasTerm | None
+
+    @cached_property
+    def uneven(self) -> Tensor:
+        """(channels, nlat, nlon): ``unevenness`` of what the world's inflation counts."""
+        share = torch.as_tensor(self.world.analysis_inflation, device=self.system.prior.rest.device)
+        return unevenness(self.system, share, self.time)

@@ -16,7 +16,7 @@ from dacycle.channels import Channel, channel
 from dacycle.cycler.bundle import PACKED_MAXIMUM, Card
 from dacycle.emulators.grid import Grid
 
-__all__ = ["Statics", "write_bundle", "write_card", "write_inflation_factor", "write_statics"]
+__all__ = ["Statics", "write_bundle", "write_card", "write_inflation_square", "write_statics"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -50,12 +50,13 @@ def write_card(path: Path, card: Card) -> None:
     path.write_text(tomli_w.dumps(_told(card.model_dump())))
 
 
-def write_inflation_factor(path: Path, factor: FloatArray) -> None:
-    """Put it (channels, nlat) into the ``statics.nc`` that is there; all else stays."""
+def write_inflation_square(path: Path, square: FloatArray) -> None:
+    """Put it (3, channels, nlat) into the ``statics.nc`` that is there; all else stays."""
     with netCDF4.Dataset(path, "r+") as file:
-        if "inflation_factor" not in file.variables:
-            file.createVariable("inflation_factor", "f4", ("channel", "lat"), zlib=True)
-        file["inflation_factor"][:] = factor
+        if "inflation_square" not in file.variables:
+            file.createDimension("season", len(square))
+            file.createVariable("inflation_square", "f4", ("season", "channel", "lat"), zlib=True)
+        file["inflation_square"][:] = square
 
 
 def _compact(name: str, weights: Tensor) -> Tensor:

@@ -1,5 +1,5 @@
 """``dacycle train spread``: a bundle's analyses are cycled over worlds that no training saw, as the product cycles, and
-what is added to their members follows channel and latitude from then on.
+what is added to their members follows channel, latitude and season from then on.
 
 OUT/NUMBER/      what is done of each world: the same command goes on where it was stopped
 OUT/bundle/      the bundle with the factors found
@@ -33,41 +33,40 @@ def run(args: argparse.Namespace) -> int:
     """Cycle, compare, write; returns the exit code."""
     import torch
 
-    from dacycle.cycler.assimilation.analysis import Analyst, Settings
+    from dacycle.cycler.assimilation.analysis import Settings
     from dacycle.cycler.bundle import FILES, open_bundle
     from dacycle.cycler.experiments.osse_methods import World, first_analysis
-    from dacycle.cycler.training.bundle import write_card, write_inflation_factor
+    from dacycle.cycler.training.bundle import write_card, write_inflation_square
     from dacycle.cycler.training.calibrate import observed
     from dacycle.cycler.training.dataset import open_dataset
     from dacycle.cycler.training.super_resolution import Refiner
-    from dacycle.cycler.training.zonal_spread import cycled, inflation_factor
+    from dacycle.cycler.training.zonal_spread import Recording, cycled, inflation_square
     from dacycle.emulators.registry import load_emulator
 
     if args.threads:
         torch.set_num_threads(args.threads)
     bundle = open_bundle(args.bundle)
-    analyst, emulator = Analyst(bundle, Settings()), load_emulator(bundle)
-    lacks = []
+    analyst, emulator = Recording(bundle, Settings()), load_emulator(bundle)
+    cases = []
     for number, location in enumerate(args.truth):
         nature = open_dataset(location, bundle.grid.shape)
         batches = observed(bundle, nature, args.days, args.sites)
         nothing = np.empty(0, np.float32)
         world = World(bundle, emulator, batches, nothing, args.members, 0, lambda: Refiner(bundle, None))
         world = replace(world, first=first_analysis(world, analyst))
-        for lack in cycled(world, nature, analyst, args.skip, args.out / str(number)):
-            lacks.append(lack)
-            print(f"{nature.name}: {len(lacks)} analyses compared", flush=True)
-    factor = inflation_factor(bundle.grid, lacks, bundle.inflation_factor)
+        for case in cycled(world, nature, analyst, args.skip, args.out / str(number)):
+            cases.append(case)
+            print(f"{nature.name}: {len(cases)} analyses compared", flush=True)
+    square = inflation_square(bundle.grid, cases)
     target = args.out / "bundle"
     target.mkdir(exist_ok=True)
     for name in FILES:
         shutil.copyfile(bundle.path / name, target / name)
-    write_inflation_factor(target / "statics.nc", factor)
-    scores = {**bundle.card.scores, "inflation_factor_analyses": len(lacks)}
+    write_inflation_square(target / "statics.nc", square)
+    scores = {**bundle.card.scores, "inflation_analyses": len(cases)}
     update = {"scores": scores, "version": args.version or bundle.card.version}
     write_card(target / "bundle.toml", bundle.card.model_copy(update=update))
-    told = "  ".join(
-        f"{c.name} {row.min():.2f}-{row.max():.2f}" for c, row in zip(bundle.channels, factor, strict=True)
-    )
-    print(f"factor on what is added, least to most over latitude: {told}\nbundle {target}")
+    even = np.sqrt(np.clip(square[0], 0, None))
+    told = "  ".join(f"{c.name} {row.min():.2f}-{row.max():.2f}" for c, row in zip(bundle.channels, even, strict=True))
+    print(f"factor on what is added, mean of the year, least to most over latitude: {told}\nbundle {target}")
     return 0

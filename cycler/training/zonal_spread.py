@@ -1,77 +1,165 @@
-"""What members lack in spread, or have too much of, by channel and latitude, in the cycle as it runs.
+"""What members lack in spread, or have too much of, by channel, latitude and season, in the cycle as it runs.
 
 ``spread.py`` measures one share of the Gaussian posterior's variance per degree, for all channels and places. Errors
-are not that even: an isotropic covariance of normalised states knows neither storm tracks nor tropics. What is added
-to the members is therefore multiplied by a factor of channel and latitude, with whose square
+are not that even, so what is added to the members is multiplied by a factor. Its square f, smooth in latitude and with
+an annual cycle, is such that
 
-    variance of the members without it + factor^2 x variance of what is added  =  error variance of their mean.
+    variance of the members without it + f x variance of what is added  =  square error of their mean
+
+by zonal means; and then by one number per channel, such that the rank histogram of the truth has neither the U of
+too little spread nor the dome of too much: errors have longer tails than their variance says, so that members with the
+right variance spread too much at most places.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from dacycle.cycler.assimilation.adaptation import zonal_basis
-from dacycle.cycler.assimilation.analysis import Analyst
+from dacycle.cycler.assimilation.analysis import Analyst, Situation
 from dacycle.cycler.assimilation.noise import MemberNoise
-from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.bundle import LARGEST_FACTOR, Bundle
 from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, Place, World, advance
+from dacycle.cycler.experiments.osse_scores import rank_contrasts, ranked_places, ranks_below
 from dacycle.cycler.products.atomic import write_atomically
 from dacycle.cycler.training.dataset import Dataset, state
 from dacycle.emulators.grid import Grid
+from dacycle.emulators.season import season_basis
 
-__all__ = ["Lack", "cycled", "inflation_factor"]
+__all__ = ["Case", "Recording", "cycled", "inflation_square"]
 
 FloatArray = npt.NDArray[np.float32]
 Zonal = npt.NDArray[np.float64]
-LARGEST = 2.0  # of the factor; its square multiplies a variance
-DRAWS = 4  # of what is added, at each time: only its variance over many points counts
+SCALES = 0.1, 3.0  # between which the number per channel is looked for
+HALVINGS = 14
 
 
 @dataclass(frozen=True)
-class Lack:
-    """Zonal means of one analysis, (channels, nlat), of normalised states: by how much the members' variance falls
-    short of the square error of their mean, and the variance of what is added to them for a factor of one."""
+class Case:
+    """One analysis, of normalised states. Zonal means (channels, nlat): ``lack``, by how much the variance of members
+    without anything added falls short of the square error of their mean, and ``added``, the variance of what is added
+    for a factor of one. At the places where ranks are counted: ``members`` without it and ``deviations`` for a factor
+    of one (N, channels, places), ``truth`` (channels, places)."""
 
+    time: datetime
     lack: Zonal
     added: Zonal
+    members: FloatArray
+    deviations: FloatArray
+    truth: FloatArray
 
     @classmethod
-    def of(cls, members: FloatArray, truth: FloatArray, added: FloatArray) -> "Lack":
-        """``members`` (N, channels, nlat, nlon) in antithetic pairs, ``truth`` (channels, nlat, nlon), ``added`` (k,
-        ...). The mean's own sampling error is allowed for, as in ``spread.lacking_spread``. ValueError below 4."""
-        if len(members) < 4:
-            raise ValueError(f"the spread of {len(members)} members cannot be judged; expected two pairs or more")
-        pairs = members[: len(members) // 2 * 2].astype(np.float64)
+    def of(cls, grid: Grid, time: datetime, members: FloatArray, deviations: FloatArray, truth: FloatArray) -> "Case":
+        """``members``, ``deviations`` (N, channels, nlat, nlon) in antithetic pairs, ``truth`` (channels, nlat, nlon).
+
+        The mean's own sampling error is allowed for, as in ``spread.lacking_spread``. ValueError below 4 members.
+        """
+        if len(members) < 4 or len(members) % 2:
+            raise ValueError(f"the spread of {len(members)} members cannot be judged; expected pairs, two or more")
+        pairs = members.astype(np.float64)
         means, halves = (pairs[0::2] + pairs[1::2]) / 2, (pairs[0::2] - pairs[1::2]) / 2
         between = means.var(0, ddof=1)
         error = np.square(means.mean(0) - truth) - between / len(means)
-        spread = np.square(halves).mean(0) + between
-        return cls(np.asarray((error - spread).mean(-1)), np.asarray(np.square(added).mean(0).mean(-1)))
+        lack = error - np.square(halves).mean(0) - between
+        places = ranked_places(grid)
+        at_places = (
+            np.asarray(f.reshape(*f.shape[:-2], -1)[..., places], np.float32) for f in (members, deviations, truth)
+        )
+        return cls(time, np.asarray(lack.mean(-1)), np.asarray(np.square(deviations).mean((0, -1))), *at_places)
+
+    def save(self, path: Path) -> None:
+        """Whole or not at all."""
+        arrays = {name: value for name, value in vars(self).items() if name != "time"}
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.savez(file, time=self.time.isoformat(), **arrays)
+
+        write_atomically(path, write)
+
+    @classmethod
+    def load(cls, path: Path) -> "Case":
+        """What ``save`` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            names = ("lack", "added", "members", "deviations", "truth")
+            return cls(datetime.fromisoformat(str(file["time"])), *(file[name] for name in names))
 
 
-def inflation_factor(grid: Grid, lacks: Sequence[Lack], before: FloatArray) -> FloatArray:
-    """(channels, nlat): the factor that closes the gap, smooth in latitude; ``before``: the one that the members had.
+def inflation_square(grid: Grid, cases: Sequence[Case]) -> FloatArray:
+    """(3, channels, nlat): mean, cosine and sine of the year of the factor's square f, as in the bundle.
 
-    Its square is fitted by Legendre polynomials of the sine of latitude, as many as the zonal bias has, with the area
-    as the weight, and kept between zero and LARGEST squared. ValueError without an analysis.
+    Legendre polynomials of the sine of latitude, as many as the zonal bias has, times those three; least squares with
+    the area as the weight, of the smallest coefficients where the cases are of few times of the year. ValueError
+    without a case.
     """
-    if not lacks:
+    if not cases:
         raise ValueError("the members' spread cannot be judged without an analysis")
-    lack, added = (np.mean([getattr(each, name) for each in lacks], 0) for name in ("lack", "added"))
-    wanted = np.square(before.astype(np.float64)) + lack / np.maximum(added, 1e-12)
-    root = np.sqrt(grid.weights)
-    basis = zonal_basis(grid.lat)  # (degrees, nlat)
-    coefficients, *_ = np.linalg.lstsq((basis * root).T, (wanted * root).T, rcond=None)
-    square = np.clip(coefficients.T @ basis, 0.0, LARGEST**2)
-    return np.asarray(np.sqrt(square), dtype=np.float32)
+    usual = np.maximum(np.mean([case.added for case in cases], 0), 1e-12)  # (channels, nlat)
+    seasons = np.array([season_basis(case.time)[:3] for case in cases])
+    basis, root = zonal_basis(grid.lat), np.sqrt(grid.weights)
+    square = np.zeros((3, *usual.shape))
+    for c in range(len(usual)):
+        weight = np.array([case.added[c] / usual[c] for case in cases]) * root  # (cases, nlat)
+        known = np.einsum("ts,lj,tj->tjsl", seasons, basis, weight).reshape(weight.size, -1)
+        wanted = np.array([case.lack[c] / usual[c] for case in cases]) * root
+        found, *_ = np.linalg.lstsq(known, wanted.ravel(), rcond=1e-3)
+        square[:, c] = found.reshape(3, -1) @ basis
+    return np.asarray(square * np.square(_level(grid, cases, square))[:, None], dtype=np.float32)
 
 
-def cycled(world: World, nature: Dataset, analyst: Analyst, skip: int, folder: Path) -> Iterator[Lack]:
-    """What is lacking at every analysis time of ``world`` but the first ``skip``, with the product's own default.
+def _level(grid: Grid, cases: Sequence[Case], square: Zonal) -> Zonal:
+    """(channels,): what the factor has to be multiplied by for rank histograms that do not bend."""
+    row = ranked_places(grid) // grid.shape[1]
+    spread = [_factor(square, case.time)[:, row] * case.deviations for case in cases]
+    low, high = (np.full(square.shape[1], value) for value in SCALES)
+    for _ in range(HALVINGS):
+        middle = np.sqrt(low * high)
+        ranks = sum(
+            ranks_below(case.members + middle[:, None] * added, case.truth)
+            for case, added in zip(cases, spread, strict=True)
+        )
+        domed = rank_contrasts(np.asarray(ranks))[1] < 0
+        low, high = np.where(domed, low, middle), np.where(domed, middle, high)
+    return np.asarray(np.sqrt(low * high))
+
+
+def _factor(square: Zonal, time: datetime) -> Zonal:
+    """(channels, nlat) of a date, as ``Bundle.inflation_factor`` has it."""
+    at_date = np.tensordot(season_basis(time)[:3], square, 1)
+    return np.asarray(np.sqrt(np.clip(at_date, 0.0, LARGEST_FACTOR**2)))
+
+
+class Recording(Analyst):
+    """An analyst that keeps what it added last, for a factor of one (m, channels, nlat, nlon), and the factor."""
+
+    deviations: Tensor
+    factor: FloatArray
+
+    def added(self, situation: Situation, noises: Sequence[MemberNoise]) -> Tensor:
+        """As ``Analyst.added``; a bundle without a factor has one of one."""
+        bundle = self.bundle
+        one = np.zeros((3, len(bundle.channels), bundle.grid.shape[0]), np.float32)
+        one[0] = 1.0
+        unit = replace(situation, world=replace(situation.world, inflation_square=one))
+        factor = situation.world.inflation_factor(situation.time)
+        self.factor = np.ones_like(one[0]) if factor is None else factor
+        drawn = super().added(unit, noises)
+        self.deviations = drawn * _single(situation.world.climatology.std / bundle.climatology.std)
+        return drawn * _single(self.factor[:, :, None])
+
+
+def _single(values: npt.NDArray[np.floating]) -> Tensor:
+    return torch.as_tensor(np.asarray(values, np.float32))
+
+
+def cycled(world: World, nature: Dataset, analyst: Recording, skip: int, folder: Path) -> Iterator[Case]:
+    """Every analysis of ``world`` but the first ``skip``, drawn as the product does by default.
 
     ``nature``: the truth. What is done stays in ``folder`` and is read again.
     """
@@ -79,33 +167,19 @@ def cycled(world: World, nature: Dataset, analyst: Analyst, skip: int, folder: P
     plan, path = METHODS["sda"], folder / "place.npz"
     place = Place.load(path) if path.is_file() else Place.start(world, plan)
     for number in range(len(world.batches)):
-        kept = folder / f"lack-{number:04d}.npz"
+        kept = folder / f"case-{number:04d}.npz"
         if number >= place.number:
             place, analysis = advance(world, plan, lambda method: analyst, place)
             if number:
                 truth = state(nature, world.bundle.channels, nature.times.index(analysis.time))
-                _keep(kept, _compared(world.bundle, analyst, analysis, truth))
+                _case(world.bundle, analyst, analysis, truth).save(kept)
             place.save(path)
         if number >= max(skip, 1):
-            with np.load(kept, allow_pickle=False) as file:
-                yield Lack(file["lack"], file["added"])
+            yield Case.load(kept)
 
 
-def _compared(bundle: Bundle, analyst: Analyst, analysis: Analysis, truth: FloatArray) -> Lack:
-    prepared, time = analysis.prepared, analysis.time
-    if prepared is None:
-        raise ValueError(f"{time:%Y-%m-%dT%H}: expected an analysis that was drawn")
-    situation = analyst.situation(time, prepared.batch, analysis.forecast, prepared.now)
-    world = replace(situation.world, inflation_factor=np.ones_like(bundle.inflation_factor))
-    noises = [MemberNoise(seed, time, 1) for seed in range(1, DRAWS + 1)]
-    added = analyst.added(replace(situation, world=world), noises).cpu().numpy()
-    mean, std = bundle.climatology.mean(time), bundle.climatology.std
-    return Lack.of((analysis.states - mean) / std, (truth - mean) / std, added * world.climatology.std / std)
-
-
-def _keep(path: Path, found: Lack) -> None:
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez(file, lack=found.lack, added=found.added)
-
-    write_atomically(path, write)
+def _case(bundle: Bundle, analyst: Recording, analysis: Analysis, truth: FloatArray) -> Case:
+    mean, std = bundle.climatology.mean(analysis.time), bundle.climatology.std
+    deviations = analyst.deviations.cpu().numpy()
+    members = (analysis.states - mean) / std - analyst.factor[:, :, None] * deviations
+    return Case.of(bundle.grid, analysis.time, members, deviations, (truth - mean) / std)

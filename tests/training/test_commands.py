@@ -90,17 +90,20 @@ def test_the_spread_of_a_bundle_is_measured_by_latitude_and_goes_on_where_it_sto
     settings = "--days 3 --members 4 --sites 60 --skip 2 --threads 1 --version 2".split()
     assert main([*command, *settings]) == 0
     before, after = open_bundle(str(bundle)), open_bundle(str(tmp_path / "bundle"))
-    assert (before.inflation_factor == 1).all()
-    assert after.inflation_factor.shape == (17, 32)
-    assert not np.allclose(after.inflation_factor, 1)
+    assert before.inflation_square is None
+    assert after.inflation_square is not None
+    assert after.inflation_square.shape == (3, 17, 32)
+    factor = after.inflation_factor(datetime(2001, 1, 24, tzinfo=UTC))
+    assert factor is not None
+    assert not np.allclose(factor, factor[:, :1])
     np.testing.assert_array_equal(after.forecast_error, before.forecast_error)
     np.testing.assert_array_equal(after.climatology.coefficients, before.climatology.coefficients)
-    assert (after.card.version, after.card.scores["inflation_factor_analyses"]) == ("2", 5)
+    assert (after.card.version, after.card.scores["inflation_analyses"]) == ("2", 5)
     done = (tmp_path / "0" / "place.npz").stat().st_mtime_ns
     capsys.readouterr()
     assert main([*command, *settings]) == 0
     assert (tmp_path / "0" / "place.npz").stat().st_mtime_ns == done
-    np.testing.assert_array_equal(open_bundle(str(tmp_path / "bundle")).inflation_factor, after.inflation_factor)
+    np.testing.assert_array_equal(open_bundle(str(tmp_path / "bundle")).inflation_square, after.inflation_square)
 
 
 def test_persistent_weather_is_forecast_better_than_climatology(bundle: Path, runs: Path) -> None:

@@ -1,49 +1,73 @@
-"""What members lack in spread by latitude, against worlds where it is known."""
+"""What members lack in spread by latitude and season, against worlds where it is known."""
+
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dacycle.cycler.training.zonal_spread import LARGEST, Lack, inflation_factor
+from dacycle.cycler.experiments.osse_scores import rank_contrasts, ranked_places, ranks_below
+from dacycle.cycler.training.zonal_spread import Case, inflation_square
 from dacycle.emulators.grid import gaussian_grid
+from dacycle.emulators.season import season_basis
 
 GRID, CHANNELS = gaussian_grid(32, 64), 2
-ROWS = np.sin(np.deg2rad(GRID.lat))[:, None]
+SINE = np.sin(np.deg2rad(GRID.lat))
+SUMMER, WINTER = (datetime(2001, month, 1, tzinfo=UTC) for month in (7, 1))
 
 
-def lack(number: int, kept: float, wanted: np.ndarray, before: float = 0.0) -> Lack:
-    """Truth of unit variance; members have ``kept`` of it and ``before`` squared times what is added; what is added
-    would have to be multiplied by ``wanted`` (channels, nlat)."""
+def case(number: int, time: datetime, f: np.ndarray, kept: float = 0.4, tail: bool = False) -> Case:
+    """Truth of unit variance around the mean, members of the share ``kept`` of it; the rest is what is added, for a
+    factor whose square is ``f`` (channels, nlat). ``tail``: truth's distance varies from case to case."""
     rng = np.random.default_rng(number)
 
     def draw(n: int) -> np.ndarray:
         return rng.normal(size=(n, CHANNELS, *GRID.shape))
 
-    added = draw(4) * (np.sqrt(1 - kept) / wanted)[..., None]
-    deviations = draw(4) * np.sqrt(kept) + before * added
-    members = np.stack([deviations, -deviations], 1).reshape(-1, *deviations.shape[1:])
-    mean = draw(1)
-    return Lack.of(mean + members, (mean + draw(1))[0], added)
+    def pairs(half: np.ndarray) -> np.ndarray:
+        return np.stack([half, -half], 1).reshape(-1, *half.shape[1:])
+
+    members, added = pairs(np.sqrt(kept) * draw(4)), pairs(draw(4) * np.sqrt((1 - kept) / f)[..., None])
+    mean, far = draw(1), np.where(rng.random(GRID.shape) < 0.1, 2.5, 0.64) if tail else 1.0
+    return Case.of(GRID, time, mean + members, added, (mean + far * draw(1))[0])
 
 
-@pytest.mark.parametrize("before", [0.0, 0.8])
-def test_the_factor_closes_the_gap_by_channel_and_latitude(before: float) -> None:
-    wanted = np.stack([np.full(32, 0.9), (1.0 + 0.4 * ROWS[:, 0])])
-    lacks = [lack(number, 0.4, wanted, before) for number in range(60)]
-    found = inflation_factor(GRID, lacks, np.full((CHANNELS, 32), before, np.float32))
-    np.testing.assert_allclose(found, wanted, atol=0.08)
+def test_the_factor_closes_the_gap_by_channel_latitude_and_season() -> None:
+    warm = np.stack([np.full(32, 0.9), 1.0 + 0.5 * SINE])
+    cold = np.stack([np.full(32, 0.9), 1.0 - 0.5 * SINE])
+    cases = [
+        case(2 * n + k, time, f) for n in range(30) for k, (time, f) in enumerate([(SUMMER, warm), (WINTER, cold)])
+    ]
+    square = inflation_square(GRID, cases)
+    for time, wanted in ((SUMMER, warm), (WINTER, cold)):
+        found = np.tensordot(season_basis(time)[:3], square, 1)
+        np.testing.assert_allclose(found, wanted, atol=0.12)
 
 
-def test_members_with_too_much_spread_get_none_and_the_factor_has_a_bound() -> None:
-    one = np.ones((CHANNELS, 32))
-    before = np.zeros((CHANNELS, 32), np.float32)
-    wide = [Lack(-one, one)] * 3
-    np.testing.assert_array_equal(inflation_factor(GRID, wide, before), 0.0)
-    narrow = [Lack(one, 0.01 * one)] * 3
-    np.testing.assert_allclose(inflation_factor(GRID, narrow, before), LARGEST, rtol=1e-6)
+def test_errors_with_long_tails_are_given_flat_ranks_not_their_variance() -> None:
+    cases = [case(n, SUMMER, np.ones((CHANNELS, 32)), tail=True) for n in range(40)]
+    square = inflation_square(GRID, cases)
+    factor = np.sqrt(np.tensordot(season_basis(SUMMER)[:3], square, 1))[:, ranked_places(GRID) // 64]
+    ranks = {
+        name: np.sum([ranks_below(c.members + f * c.deviations, c.truth) for c in cases], 0)
+        for name, f in (("variance", 1.0), ("found", factor))
+    }
+    assert rank_contrasts(ranks["variance"])[1].max() < -0.1
+    np.testing.assert_allclose(rank_contrasts(ranks["found"])[1], 0.0, atol=0.01)
+
+
+def test_a_case_comes_back_from_its_file(tmp_path: Path) -> None:
+    before = case(1, SUMMER, np.ones((CHANNELS, 32)))
+    before.save(tmp_path / "case.npz")
+    after = Case.load(tmp_path / "case.npz")
+    assert after.time == before.time
+    for name in ("lack", "added", "members", "deviations", "truth"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
 
 
 def test_nothing_is_said_without_analyses_or_of_a_single_pair() -> None:
     with pytest.raises(ValueError, match="cannot be judged without an analysis"):
-        inflation_factor(GRID, [], np.ones((CHANNELS, 32), np.float32))
-    with pytest.raises(ValueError, match="2 members cannot be judged; expected two pairs"):
-        Lack.of(np.zeros((2, CHANNELS, *GRID.shape)), np.zeros((CHANNELS, *GRID.shape)), np.zeros((1, 1, 1, 1)))
+        inflation_square(GRID, [])
+    nothing = np.zeros((2, CHANNELS, *GRID.shape))
+    with pytest.raises(ValueError, match="2 members cannot be judged; expected pairs"):
+        Case.of(GRID, SUMMER, nothing, nothing, nothing[0])
