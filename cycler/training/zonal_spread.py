@@ -1,8 +1,8 @@
 """What members lack in spread, or have too much of, by channel, latitude and season, in the cycle as it runs.
 
 ``spread.py`` measures one share of the Gaussian posterior's variance per degree, for all channels and places. Errors
-are not that even, so what is added to the members is multiplied by a factor. Its square f, smooth in latitude and with
-an annual cycle, is such that
+are not that even: what is added to the members goes with how unevenly things are known (``uneven.py``), and is
+multiplied by a factor. Its square f, smooth in latitude and with an annual cycle, is such that
 
     variance of the members without it + f x variance of what is added  =  square error of their mean
 
@@ -36,6 +36,8 @@ __all__ = ["Case", "Recording", "cycled", "inflation_square"]
 
 FloatArray = npt.NDArray[np.float32]
 Zonal = npt.NDArray[np.float64]
+ZONAL_DEGREES = 5
+SEASONAL = 0.3  # the weight of an annual cycle: cases of one season say little of the others
 SCALES = 0.1, 3.0  # between which the number per channel is looked for
 HALVINGS = 14
 
@@ -94,22 +96,23 @@ class Case:
 def inflation_square(grid: Grid, cases: Sequence[Case]) -> FloatArray:
     """(3, channels, nlat): mean, cosine and sine of the year of the factor's square f, as in the bundle.
 
-    Legendre polynomials of the sine of latitude, as many as the zonal bias has, times those three; least squares with
-    the area as the weight, of the smallest coefficients where the cases are of few times of the year. ValueError
-    without a case.
+    Legendre polynomials of the sine of latitude times those three; least squares with the area as the weight, of the
+    smallest coefficients, seasonal ones over SEASONAL, where the cases are of few times of the year. ValueError without
+    a case.
     """
     if not cases:
         raise ValueError("the members' spread cannot be judged without an analysis")
     usual = np.maximum(np.mean([case.added for case in cases], 0), 1e-12)  # (channels, nlat)
-    seasons = np.array([season_basis(case.time)[:3] for case in cases])
-    basis, root = zonal_basis(grid.lat), np.sqrt(grid.weights)
+    prefer = np.array([1.0, SEASONAL, SEASONAL])
+    seasons = np.array([season_basis(case.time)[:3] for case in cases]) * prefer
+    basis, root = zonal_basis(grid.lat)[:ZONAL_DEGREES], np.sqrt(grid.weights)
     square = np.zeros((3, *usual.shape))
     for c in range(len(usual)):
         weight = np.array([case.added[c] / usual[c] for case in cases]) * root  # (cases, nlat)
         known = np.einsum("ts,lj,tj->tjsl", seasons, basis, weight).reshape(weight.size, -1)
         wanted = np.array([case.lack[c] / usual[c] for case in cases]) * root
         found, *_ = np.linalg.lstsq(known, wanted.ravel(), rcond=1e-3)
-        square[:, c] = found.reshape(3, -1) @ basis
+        square[:, c] = prefer[:, None] * found.reshape(3, -1) @ basis
     return np.asarray(square * np.square(_level(grid, cases, square))[:, None], dtype=np.float32)
 
 

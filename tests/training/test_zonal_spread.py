@@ -27,7 +27,7 @@ def case(number: int, time: datetime, f: np.ndarray, kept: float = 0.4, tail: bo
     def pairs(half: np.ndarray) -> np.ndarray:
         return np.stack([half, -half], 1).reshape(-1, *half.shape[1:])
 
-    members, added = pairs(np.sqrt(kept) * draw(4)), pairs(draw(4) * np.sqrt((1 - kept) / f)[..., None])
+    members, added = pairs(np.sqrt(kept) * draw(4)), pairs(draw(4) * np.sqrt(abs(1 - kept) / f)[..., None])
     mean, far = draw(1), np.where(rng.random(GRID.shape) < 0.1, 2.5, 0.64) if tail else 1.0
     return Case.of(GRID, time, mean + members, added, (mean + far * draw(1))[0])
 
@@ -42,6 +42,15 @@ def test_the_factor_closes_the_gap_by_channel_latitude_and_season() -> None:
     for time, wanted in ((SUMMER, warm), (WINTER, cold)):
         found = np.tensordot(season_basis(time)[:3], square, 1)
         np.testing.assert_allclose(found, wanted, atol=0.12)
+
+
+def test_members_with_too_much_spread_are_given_none_and_one_season_speaks_for_all() -> None:
+    wide = inflation_square(GRID, [case(n, SUMMER, np.full((CHANNELS, 32), 0.5), kept=2.0) for n in range(10)])
+    assert (np.tensordot(season_basis(SUMMER)[:3], wide, 1) < 0).all()
+    narrow = inflation_square(GRID, [case(n, SUMMER, np.ones((CHANNELS, 32))) for n in range(30)])
+    at_dates = [np.tensordot(season_basis(time)[:3], narrow, 1) for time in (SUMMER, WINTER)]
+    np.testing.assert_allclose(at_dates[0], 1.0, atol=0.1)
+    np.testing.assert_allclose(at_dates[1], at_dates[0], atol=0.25)
 
 
 def test_errors_with_long_tails_are_given_flat_ranks_not_their_variance() -> None:
