@@ -22,6 +22,7 @@ from dacycle.cycler.assimilation.methods import LetkfSettings
 from dacycle.cycler.bundle import open_bundle
 from dacycle.cycler.config import load_config
 from dacycle.cycler.cycle.ingest import gather
+from dacycle.cycler.experiments.claim import claim
 from dacycle.cycler.experiments.demo import ARCHIVE, TRUTH
 from dacycle.cycler.experiments.meter import Meter
 from dacycle.cycler.experiments.osse_methods import METHODS, Place, World, advance, first_analysis
@@ -32,7 +33,6 @@ from dacycle.cycler.products.atomic import write_atomically, write_text
 from dacycle.cycler.products.truth import Truth, open_truth
 from dacycle.cycler.training.super_resolution import Refiner
 from dacycle.emulators.registry import load_emulator
-from dacycle.errors import DacycleError
 from dacycle.obs.source import open_source
 
 __all__ = ["add_arguments", "run"]
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         "steps": args.steps,
         "seed": args.seed,
     }
-    _claim(args.out, settings)
+    claim(args.out, settings)
 
     @lru_cache(maxsize=1)
     def analyst(method: str) -> Analyst:
@@ -93,19 +93,6 @@ def run(args: argparse.Namespace) -> int:
                 _report(args, settings, console, quiet=True)
     _report(args, settings, console, quiet=False)
     return 0
-
-
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Say what the folder's experiment is; DacycleError where another one lies there."""
-    path = out / "settings.json"
-    text = json.dumps(settings, indent=1) + "\n"
-    if path.is_file():
-        if path.read_text() != text:
-            before = json.loads(path.read_text())
-            changed = [key for key in settings if before.get(key) != settings[key]]
-            raise DacycleError(f"{out} holds an experiment with another {', '.join(changed)}; choose another --out")
-        return
-    write_text(path, text)
 
 
 def _first(out: Path, world: World, analyst: Any) -> FloatArray:

@@ -7,7 +7,6 @@ OUT/bundle/      the bundle with the factors found
 
 import argparse
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
 
     from dacycle.cycler.assimilation.analysis import Settings
     from dacycle.cycler.bundle import FILES, open_bundle
-    from dacycle.cycler.experiments.osse_methods import World, first_analysis
+    from dacycle.cycler.experiments.claim import claim
+    from dacycle.cycler.experiments.osse_methods import World
     from dacycle.cycler.training.bundle import write_card, write_inflation_square
     from dacycle.cycler.training.calibrate import observed
     from dacycle.cycler.training.dataset import open_dataset
@@ -46,6 +46,10 @@ def run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     bundle = open_bundle(args.bundle)
+    args.out.mkdir(parents=True, exist_ok=True)
+    claim(
+        args.out, {"bundle": bundle.digest} | {name: vars(args)[name] for name in ("truth", "days", "members", "sites")}
+    )
     analyst, emulator = Recording(bundle, Settings()), load_emulator(bundle)
     cases = []
     for number, location in enumerate(args.truth):
@@ -53,7 +57,6 @@ def run(args: argparse.Namespace) -> int:
         batches = observed(bundle, nature, args.days, args.sites)
         nothing = np.empty(0, np.float32)
         world = World(bundle, emulator, batches, nothing, args.members, 0, lambda: Refiner(bundle, None))
-        world = replace(world, first=first_analysis(world, analyst))
         for case in cycled(world, nature, analyst, args.skip, args.out / str(number)):
             cases.append(case)
             print(f"{nature.name}: {len(cases)} analyses compared", flush=True)

@@ -25,7 +25,7 @@ from dacycle.cycler.assimilation.adaptation import zonal_basis
 from dacycle.cycler.assimilation.analysis import Analyst, Situation
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.bundle import LARGEST_FACTOR, Bundle
-from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, Place, World, advance
+from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, Place, World, advance, first_analysis
 from dacycle.cycler.experiments.osse_scores import rank_contrasts, ranked_places, ranks_below
 from dacycle.cycler.products.atomic import write_atomically
 from dacycle.cycler.training.dataset import Dataset, state
@@ -164,11 +164,15 @@ def _single(values: npt.NDArray[np.floating]) -> Tensor:
 def cycled(world: World, nature: Dataset, analyst: Recording, skip: int, folder: Path) -> Iterator[Case]:
     """Every analysis of ``world`` but the first ``skip``, drawn as the product does by default.
 
-    ``nature``: the truth. What is done stays in ``folder`` and is read again.
+    ``nature``: the truth; the first analysis is of soundings alone. What is done stays in ``folder`` and is read again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     plan, path = METHODS["sda"], folder / "place.npz"
-    place = Place.load(path) if path.is_file() else Place.start(world, plan)
+    if path.is_file():
+        place = Place.load(path)
+    else:
+        world = replace(world, first=first_analysis(world, analyst))
+        place = Place.start(world, plan)
     for number in range(len(world.batches)):
         kept = folder / f"case-{number:04d}.npz"
         if number >= place.number:

@@ -104,6 +104,8 @@ def test_the_spread_of_a_bundle_is_measured_by_latitude_and_goes_on_where_it_sto
     assert main([*command, *settings]) == 0
     assert (tmp_path / "0" / "place.npz").stat().st_mtime_ns == done
     np.testing.assert_array_equal(open_bundle(str(tmp_path / "bundle")).inflation_square, after.inflation_square)
+    assert main([*command, *settings, "--members", "6"]) == 1
+    assert "holds an experiment with another members; choose another --out" in capsys.readouterr().err
 
 
 def test_persistent_weather_is_forecast_better_than_climatology(bundle: Path, runs: Path) -> None:
