@@ -34,7 +34,7 @@ from dacycle.cycler.assimilation.model_term import ModelField, combined
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.points import point_operator
 from dacycle.cycler.assimilation.posterior import gaussian_deviations, gaussian_posterior
-from dacycle.cycler.assimilation.prior import DiffusionPrior, Precision, load_prior
+from dacycle.cycler.assimilation.prior import HIGHEST_LEVEL, DiffusionPrior, Precision, load_prior
 from dacycle.cycler.assimilation.sampler import geometric_ladder, karras_ladder, sample
 from dacycle.cycler.assimilation.uneven import unevenness
 from dacycle.cycler.bundle import Bundle
@@ -46,7 +46,7 @@ __all__ = ["PUBLISHED_LEVELS", "Analyst", "Settings"]
 FloatArray = npt.NDArray[np.float32]
 DEFAULT = "sda"
 SMALLEST_LEVEL = 0.03
-PUBLISHED_LEVELS = 10.0, 0.002  # smallest: Karras et al. 2022; largest: what priors are trained up to (80 there)
+PUBLISHED_LEVELS = HIGHEST_LEVEL, 0.002  # Karras et al. 2022, with 80 for the largest
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,15 @@ from dacycle.emulators.grid import Grid
 from dacycle.emulators.season import season_basis
 from dacycle.errors import BundleError, ConfigError
 
-__all__ = ["Denoiser", "DiffusionPrior", "Precision", "load_prior", "season_features", "static_features"]
+__all__ = [
+    "HIGHEST_LEVEL",
+    "Denoiser",
+    "DiffusionPrior",
+    "Precision",
+    "load_prior",
+    "season_features",
+    "static_features",
+]
 
 Precision = Literal["bundle", "float32", "bfloat16"]
 """In what the network computes: as the bundle's card says, or as said here. All else is float32."""
@@ -37,6 +45,8 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 FACTORS = (1 / 64, 1 / 8, 8.0, 64.0)
+HIGHEST_LEVEL = 10.0
+"""The noise level up to which networks are trained; beyond it they may say anything."""
 
 
 class DiffusionPrior(nn.Module):

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dacycle.cycler.assimilation.prior import DiffusionPrior
+from dacycle.cycler.assimilation.prior import HIGHEST_LEVEL, DiffusionPrior
 from dacycle.cycler.training.frames import Frames
 from dacycle.cycler.training.optimiser import Optimiser
 from dacycle.errors import BundleError
@@ -34,7 +34,7 @@ class PriorSettings:
     learning_rate: float = 4e-3
     weight_decay: float = 1e-3
     lowest: float = 0.015
-    highest: float = 10.0
+    highest: float = HIGHEST_LEVEL
     average: float = 0.997
     seed: int = 0
     checkpoint_seconds: float = 240.0
