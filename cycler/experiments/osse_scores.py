@@ -21,8 +21,6 @@ __all__ = [
     "interval",
     "moment",
     "rank_contrasts",
-    "ranked_places",
-    "ranks_below",
 ]
 
 Series = npt.NDArray[np.float64]
@@ -45,20 +43,15 @@ class Moment:
 
 def moment(grid: Grid, states: FloatArray, exact: FloatArray) -> Moment:
     """``states`` (N, channels, nlat, nlon) against ``exact`` (channels, nlat, nlon), area-weighted."""
-    n, places = len(states), ranked_places(grid)
-    at_places = (fields.reshape(*fields.shape[:-2], -1)[..., places] for fields in (states, exact))
+    n = len(states)
+    places = _places(grid)
+    below = (states.reshape(*states.shape[:2], -1)[..., places] < exact.reshape(len(exact), -1)[:, places]).sum(0)
     return Moment(
         grid.mean(np.square(states.mean(0, dtype=np.float64) - exact)),
         grid.mean(fair_crps(states, exact)),
         grid.mean(expected_square(states)) if n > 1 else np.zeros(len(exact)),
-        ranks_below(*at_places),
+        np.stack([np.bincount(row, minlength=n + 1) for row in below]),
     )
-
-
-def ranks_below(states: FloatArray, exact: FloatArray) -> npt.NDArray[np.int64]:
-    """(channels, N + 1): at how many places so many of ``states`` (N, channels, places) lie below ``exact``."""
-    below = (states < exact).sum(0)
-    return np.stack([np.bincount(row, minlength=len(states) + 1) for row in below])
 
 
 def both_grids(bundle: Bundle, states: FloatArray, exact: FloatArray) -> tuple[Moment, Moment]:
@@ -67,7 +60,7 @@ def both_grids(bundle: Bundle, states: FloatArray, exact: FloatArray) -> tuple[M
     return moment(bundle.grid, states, exact), small
 
 
-def ranked_places(grid: Grid) -> npt.NDArray[np.int64]:
+def _places(grid: Grid) -> npt.NDArray[np.int64]:
     """Flat indices of grid points near those of a Fibonacci lattice."""
     k = np.arange(RANKED_PLACES)
     lat = np.rad2deg(np.arcsin(1 - (2 * k + 1) / RANKED_PLACES))

@@ -96,12 +96,14 @@ def calibrate(
     return Calibration(regression.statistics(), float(np.mean(shares)), inflation)
 
 
-def observed(bundle: Bundle, nature: Dataset, days: float, sites: int) -> list[ObservationBatch]:
+def observed(
+    bundle: Bundle, nature: Dataset, days: float, sites: int, seed: int = NETWORK_SEED
+) -> list[ObservationBatch]:
     """What a simulated network reports at 00 and 12 UTC of the last days."""
     since = nature.times[-1] - timedelta(days=days)
     times = [time for time in nature.times if time >= since and time.hour in (0, 12)]
     with tempfile.TemporaryDirectory() as folder:
-        write_network(nature, Path(folder) / "archive", sites, NETWORK_SEED, times)
+        write_network(nature, Path(folder) / "archive", sites, seed, times)
         source = open_source("igra", f"{folder}/archive", Path(folder) / "mirror")
         return [gather(source, bundle, time).batch for time in times]
 

@@ -1,12 +1,13 @@
 """``dacycle train spread``: a bundle's analyses are cycled over worlds that no training saw, as the product cycles, and
 what is added to their members follows channel, latitude and season from then on.
 
-OUT/NUMBER/      what is done of each world: the same command goes on where it was stopped
-OUT/bundle/      the bundle with the factors found
+OUT/WORLD-NETWORK/  what is done of each: the same command goes on where it was stopped
+OUT/bundle/         the bundle with the factors found
 """
 
 import argparse
 import shutil
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--days", type=float, default=24.0, help="how many of their last days are cycled over")
     parser.add_argument("--members", type=int, default=8)
     parser.add_argument("--sites", type=int, default=500, help="of the simulated network")
+    told = "seeds of the networks: what is lacking differs with where soundings are; every world is seen by each"
+    parser.add_argument("--networks", type=int, nargs="+", default=[99, 7], help=told)
     parser.add_argument("--skip", type=int, default=8, help="first analysis times of each that count for nothing")
     parser.add_argument("--version", help="of the new bundle; unset: the old one's")
     parser.add_argument("--out", type=Path, required=True)
@@ -48,18 +51,20 @@ def run(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle)
     args.out.mkdir(parents=True, exist_ok=True)
     claim(
-        args.out, {"bundle": bundle.digest} | {name: vars(args)[name] for name in ("truth", "days", "members", "sites")}
+        args.out,
+        {"bundle": bundle.digest}
+        | {name: vars(args)[name] for name in ("truth", "networks", "days", "members", "sites")},
     )
     analyst, emulator = Recording(bundle, Settings()), load_emulator(bundle)
     cases = []
-    for number, location in enumerate(args.truth):
+    for location, network in product(args.truth, args.networks):
         nature = open_dataset(location, bundle.grid.shape)
-        batches = observed(bundle, nature, args.days, args.sites)
+        batches = observed(bundle, nature, args.days, args.sites, network)
         nothing = np.empty(0, np.float32)
         world = World(bundle, emulator, batches, nothing, args.members, 0, lambda: Refiner(bundle, None))
-        for case in cycled(world, nature, analyst, args.skip, args.out / str(number)):
+        for case in cycled(world, nature, analyst, args.skip, args.out / f"{Path(nature.name).stem}-{network}"):
             cases.append(case)
-            print(f"{nature.name}: {len(cases)} analyses compared", flush=True)
+            print(f"{nature.name}, network {network}: {len(cases)} analyses compared", flush=True)
     square = inflation_square(bundle.grid, cases)
     target = args.out / "bundle"
     target.mkdir(exist_ok=True)

@@ -6,9 +6,8 @@ multiplied by a factor. Its square f, smooth in latitude and with an annual cycl
 
     variance of the members without it + f x variance of what is added  =  square error of their mean
 
-by zonal means; and then by one number per channel, such that the rank histogram of the truth has neither the U of
-too little spread nor the dome of too much: errors have longer tails than their variance says, so that members with the
-right variance spread too much at most places.
+by zonal means. Errors have longer tails than members have, so that where this holds the truth still lies in the middle
+of the members too often (docs/methods.md).
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,9 +23,8 @@ from torch import Tensor
 from dacycle.cycler.assimilation.adaptation import zonal_basis
 from dacycle.cycler.assimilation.analysis import Analyst, Situation
 from dacycle.cycler.assimilation.noise import MemberNoise
-from dacycle.cycler.bundle import LARGEST_FACTOR, Bundle
+from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, Place, World, advance, first_analysis
-from dacycle.cycler.experiments.osse_scores import rank_contrasts, ranked_places, ranks_below
 from dacycle.cycler.products.atomic import write_atomically
 from dacycle.cycler.training.dataset import Dataset, state
 from dacycle.emulators.grid import Grid
@@ -38,26 +36,20 @@ FloatArray = npt.NDArray[np.float32]
 Zonal = npt.NDArray[np.float64]
 ZONAL_DEGREES = 5
 SEASONAL = 0.3  # the weight of an annual cycle: cases of one season say little of the others
-SCALES = 0.1, 3.0  # between which the number per channel is looked for
-HALVINGS = 14
 
 
 @dataclass(frozen=True)
 class Case:
-    """One analysis, of normalised states. Zonal means (channels, nlat): ``lack``, by how much the variance of members
+    """Zonal means (channels, nlat) of one analysis, of normalised states: ``lack``, by how much the variance of members
     without anything added falls short of the square error of their mean, and ``added``, the variance of what is added
-    for a factor of one. At the places where ranks are counted: ``members`` without it and ``deviations`` for a factor
-    of one (N, channels, places), ``truth`` (channels, places)."""
+    for a factor of one."""
 
     time: datetime
     lack: Zonal
     added: Zonal
-    members: FloatArray
-    deviations: FloatArray
-    truth: FloatArray
 
     @classmethod
-    def of(cls, grid: Grid, time: datetime, members: FloatArray, deviations: FloatArray, truth: FloatArray) -> "Case":
+    def of(cls, time: datetime, members: FloatArray, deviations: FloatArray, truth: FloatArray) -> "Case":
         """``members``, ``deviations`` (N, channels, nlat, nlon) in antithetic pairs, ``truth`` (channels, nlat, nlon).
 
         The mean's own sampling error is allowed for, as in ``spread.lacking_spread``. ValueError below 4 members.
@@ -69,19 +61,14 @@ class Case:
         between = means.var(0, ddof=1)
         error = np.square(means.mean(0) - truth) - between / len(means)
         lack = error - np.square(halves).mean(0) - between
-        places = ranked_places(grid)
-        at_places = (
-            np.asarray(f.reshape(*f.shape[:-2], -1)[..., places], np.float32) for f in (members, deviations, truth)
-        )
-        return cls(time, np.asarray(lack.mean(-1)), np.asarray(np.square(deviations).mean((0, -1))), *at_places)
+        return cls(time, np.asarray(lack.mean(-1)), np.asarray(np.square(deviations).mean((0, -1))))
 
     def save(self, path: Path) -> None:
         """Whole or not at all."""
-        arrays = {name: value for name, value in vars(self).items() if name != "time"}
 
         def write(temporary: Path) -> None:
             with temporary.open("wb") as file:
-                np.savez(file, time=self.time.isoformat(), **arrays)
+                np.savez(file, time=self.time.isoformat(), lack=self.lack, added=self.added)
 
         write_atomically(path, write)
 
@@ -89,8 +76,7 @@ class Case:
     def load(cls, path: Path) -> "Case":
         """What ``save`` wrote."""
         with np.load(path, allow_pickle=False) as file:
-            names = ("lack", "added", "members", "deviations", "truth")
-            return cls(datetime.fromisoformat(str(file["time"])), *(file[name] for name in names))
+            return cls(datetime.fromisoformat(str(file["time"])), file["lack"], file["added"])
 
 
 def inflation_square(grid: Grid, cases: Sequence[Case]) -> FloatArray:
@@ -113,29 +99,7 @@ def inflation_square(grid: Grid, cases: Sequence[Case]) -> FloatArray:
         wanted = np.array([case.lack[c] / usual[c] for case in cases]) * root
         found, *_ = np.linalg.lstsq(known, wanted.ravel(), rcond=1e-3)
         square[:, c] = prefer[:, None] * found.reshape(3, -1) @ basis
-    return np.asarray(square * np.square(_level(grid, cases, square))[:, None], dtype=np.float32)
-
-
-def _level(grid: Grid, cases: Sequence[Case], square: Zonal) -> Zonal:
-    """(channels,): what the factor has to be multiplied by for rank histograms that do not bend."""
-    row = ranked_places(grid) // grid.shape[1]
-    spread = [_factor(square, case.time)[:, row] * case.deviations for case in cases]
-    low, high = (np.full(square.shape[1], value) for value in SCALES)
-    for _ in range(HALVINGS):
-        middle = np.sqrt(low * high)
-        ranks = sum(
-            ranks_below(case.members + middle[:, None] * added, case.truth)
-            for case, added in zip(cases, spread, strict=True)
-        )
-        domed = rank_contrasts(np.asarray(ranks))[1] < 0
-        low, high = np.where(domed, low, middle), np.where(domed, middle, high)
-    return np.asarray(np.sqrt(low * high))
-
-
-def _factor(square: Zonal, time: datetime) -> Zonal:
-    """(channels, nlat) of a date, as ``Bundle.inflation_factor`` has it."""
-    at_date = np.tensordot(season_basis(time)[:3], square, 1)
-    return np.asarray(np.sqrt(np.clip(at_date, 0.0, LARGEST_FACTOR**2)))
+    return np.asarray(square, dtype=np.float32)
 
 
 class Recording(Analyst):
@@ -189,4 +153,4 @@ def _case(bundle: Bundle, analyst: Recording, analysis: Analysis, truth: FloatAr
     mean, std = bundle.climatology.mean(analysis.time), bundle.climatology.std
     deviations = analyst.deviations.cpu().numpy()
     members = (analysis.states - mean) / std - analyst.factor[:, :, None] * deviations
-    return Case.of(bundle.grid, analysis.time, members, deviations, (truth - mean) / std)
+    return Case.of(analysis.time, members, deviations, (truth - mean) / std)

@@ -38,11 +38,14 @@ def test_page_is_there_before_the_first_cycle_is_done(tmp_path: Path) -> None:
     environment = {**os.environ, **ENVIRONMENT, "DACYCLE_SERVICE__PORT": "0"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
         assert process.stdout is not None
-        began = time.monotonic()
-        told = next(line for line in process.stdout if "started" in line)
-        address = re.findall(r"url=(\S+)", told)[0]
-        while "2001-08-25 00" not in httpx.get(f"{address}parts/cycles").text:
-            assert time.monotonic() - began < 60
-            time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        assert process.wait() == 0
+        try:
+            began = time.monotonic()
+            told = next(line for line in process.stdout if "started" in line)
+            address = re.findall(r"url=(\S+)", told)[0]
+            while "2001-08-25 00" not in httpx.get(f"{address}parts/cycles").text:
+                assert time.monotonic() - began < 60
+                time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()  # else a failure would wait for a daemon that nobody stops
