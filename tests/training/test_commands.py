@@ -87,7 +87,7 @@ def test_the_spread_of_a_bundle_is_measured_by_latitude_and_goes_on_where_it_sto
     bundle: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["train", "spread", "--bundle", str(bundle), "--truth", str(runs / "fine.nc"), "--out", str(tmp_path)]
-    settings = "--days 3 --members 4 --sites 60 --skip 2 --threads 1 --version 2".split()
+    settings = "--days 3 --members 4 --sites 60 --networks 1 2 --skip 2 --threads 1 --version 2".split()
     assert main([*command, *settings]) == 0
     before, after = open_bundle(str(bundle)), open_bundle(str(tmp_path / "bundle"))
     assert before.inflation_square is None
@@ -98,11 +98,11 @@ def test_the_spread_of_a_bundle_is_measured_by_latitude_and_goes_on_where_it_sto
     assert not np.allclose(factor, factor[:, :1])
     np.testing.assert_array_equal(after.forecast_error, before.forecast_error)
     np.testing.assert_array_equal(after.climatology.coefficients, before.climatology.coefficients)
-    assert (after.card.version, after.card.scores["inflation_analyses"]) == ("2", 5)
-    done = (tmp_path / "0" / "place.npz").stat().st_mtime_ns
+    assert (after.card.version, after.card.scores["inflation_analyses"]) == ("2", 10)
+    done = (tmp_path / "fine-2" / "place.npz").stat().st_mtime_ns
     capsys.readouterr()
     assert main([*command, *settings]) == 0
-    assert (tmp_path / "0" / "place.npz").stat().st_mtime_ns == done
+    assert (tmp_path / "fine-2" / "place.npz").stat().st_mtime_ns == done
     np.testing.assert_array_equal(open_bundle(str(tmp_path / "bundle")).inflation_square, after.inflation_square)
     assert main([*command, *settings, "--members", "6"]) == 1
     assert "holds an experiment with another members; choose another --out" in capsys.readouterr().err
