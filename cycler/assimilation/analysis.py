@@ -27,13 +27,13 @@ from dacycle.cycler.assimilation.baselines import free_run, letkf
 from dacycle.cycler.assimilation.bias_term import BiasTerm
 from dacycle.cycler.assimilation.fields import lift
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm, SpectralTerm
-from dacycle.cycler.assimilation.gain import Conditioner, Observations, pad
+from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.guidance import guidance
 from dacycle.cycler.assimilation.methods import METHODS, LetkfSettings, denoiser_calls, known_method, known_solver
 from dacycle.cycler.assimilation.model_term import ModelField, combined
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.points import point_operator
-from dacycle.cycler.assimilation.posterior import gaussian_deviations, gaussian_posterior
+from dacycle.cycler.assimilation.posterior import deviation_fields, gaussian_posterior
 from dacycle.cycler.assimilation.prior import HIGHEST_LEVEL, DiffusionPrior, Precision, load_prior
 from dacycle.cycler.assimilation.sampler import geometric_ladder, karras_ladder, sample
 from dacycle.cycler.assimilation.uneven import unevenness
@@ -184,9 +184,7 @@ class Analyst:
         nothing_seen = observations.forecast is None and len(observations.points) == 0
         if not METHODS[self._sampling.method].inflated or nothing_seen or not share.any():
             return torch.zeros(len(noises), gaussian.channels, *gaussian.grid.shape, device=self.device)
-        degree = gaussian.harmonics.degree[: len(share) ** 2]
-        deviations = gaussian_deviations(situation.system, noises)[..., : len(degree)]
-        fields = gaussian.synthesise(pad(share.sqrt()[degree] * deviations, gaussian.harmonics.lmax**2))
+        fields = deviation_fields(situation.system, share, noises)
         factor = situation.world.inflation_factor(situation.time)
         if factor is None:
             return fields

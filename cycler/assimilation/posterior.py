@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.gain import Conditioner
+from dacycle.cycler.assimilation.gain import Conditioner, pad
 from dacycle.cycler.assimilation.noise import MemberNoise
 
-__all__ = ["gaussian_deviations", "gaussian_posterior"]
+__all__ = ["deviation_fields", "gaussian_deviations", "gaussian_posterior"]
 
 
 def gaussian_posterior(system: Conditioner, members: Sequence[MemberNoise], innovation: Tensor | None = None) -> Tensor:
@@ -32,6 +32,15 @@ def gaussian_deviations(system: Conditioner, members: Sequence[MemberNoise]) -> 
     term = observations.forecast
     nothing = torch.zeros_like(observations.innovation)
     return _draw(system, members, nothing, None if term is None else torch.zeros_like(term.values))
+
+
+def deviation_fields(system: Conditioner, share: Tensor, members: Sequence[MemberNoise]) -> Tensor:
+    """``gaussian_deviations`` as fields (m, channels, nlat, nlon); of each degree ``share`` (degrees,) of the variance
+    is left."""
+    prior = system.prior
+    degree = prior.harmonics.degree[: len(share) ** 2]
+    a = share.sqrt()[degree] * gaussian_deviations(system, members)[..., : len(degree)]
+    return prior.synthesise(pad(a, prior.harmonics.lmax**2))
 
 
 def _draw(system: Conditioner, members: Sequence[MemberNoise], innovation: Tensor, values: Tensor | None) -> Tensor:

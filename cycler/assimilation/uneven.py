@@ -10,16 +10,16 @@ from datetime import datetime
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.gain import Conditioner, pad
+from dacycle.cycler.assimilation.gain import Conditioner
 from dacycle.cycler.assimilation.noise import MemberNoise
-from dacycle.cycler.assimilation.posterior import gaussian_deviations
+from dacycle.cycler.assimilation.posterior import deviation_fields
 
 __all__ = ["unevenness"]
 
 DRAWS = 32
 SEED = 2**40  # far from any ensemble's: its members' own draws must not count here
 SMOOTHING_KM = 500.0
-EARTH_KM = 6371.0
+EARTH_RADIUS_KM = 6371.0
 SMALLEST = 0.02  # of the mean: smoothing in spectral space can leave a little below zero
 POWER = 1.5  # of the variance; docs/methods.md has what others gave
 
@@ -31,12 +31,10 @@ def unevenness(system: Conditioner, share: Tensor, time: datetime) -> Tensor:
     ones for all members of a ``time``, smoothed over SMOOTHING_KM.
     """
     prior = system.prior
-    degree = prior.harmonics.degree[: len(share) ** 2]
     noises = [MemberNoise(SEED, time, 2 * number + 1) for number in range(DRAWS)]
-    a = gaussian_deviations(system, noises)[..., : len(degree)] * share.sqrt()[degree]
-    variance = prior.synthesise(pad(a, prior.harmonics.lmax**2)).square().mean(0)
+    variance = deviation_fields(system, share, noises).square().mean(0)
     every = prior.harmonics.degree
-    smooth = torch.exp(-0.5 * every * (every + 1) * (SMOOTHING_KM / EARTH_KM) ** 2)
+    smooth = torch.exp(-0.5 * every * (every + 1) * (SMOOTHING_KM / EARTH_RADIUS_KM) ** 2)
     even = prior.harmonics.synthesise(prior.harmonics.analyse(variance) * smooth)
     mean = (even * prior.weights).mean((-2, -1), keepdim=True)
     return (even / mean).clamp_min(SMALLEST) ** POWER
