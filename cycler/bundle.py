@@ -32,7 +32,6 @@ FORMAT = 1
 FILES = ("bundle.toml", "prior.safetensors", "emulator.safetensors", "statics.nc")
 STATISTICS_HOURS = 12.0
 """The lead of the forecasts that a bundle's error statistics were estimated from."""
-LARGEST_FACTOR = 2.5  # on the deviations that are added to members
 PACKED_MAXIMUM = 32766  # 32767 and its negative are netCDF's default fill value or next to it
 
 
@@ -98,16 +97,12 @@ class Bundle:
     analysis_inflation: FloatArray
     """(degrees,): the share of the Gaussian posterior's variance that members drawn with the network lack; 0 where
     nobody has measured it."""
-    inflation_square: FloatArray | None
-    """(3, channels, nlat): the square of the factor on deviations of that variance, as its mean and its cosine and sine
-    of the year; None where nobody has measured it."""
-
-    def inflation_factor(self, time: datetime) -> FloatArray | None:
-        """(channels, nlat) of the date, between 0 and LARGEST_FACTOR; None where nobody has measured it."""
-        if self.inflation_square is None:
-            return None
-        square = np.tensordot(season_basis(time)[:3], self.inflation_square, 1)
-        return np.asarray(np.sqrt(np.clip(square, 0.0, LARGEST_FACTOR**2)), dtype=np.float32)
+    local_slope: FloatArray | None = None
+    local_error: FloatArray | None = None
+    """Both (nodes, degrees, channels, channels): as ``forecast_slope`` and ``forecast_error``, for places of several
+    relative spreads of the emulator's members (``local_error.py``); None where nobody has measured it."""
+    local_inflation: FloatArray | None = None
+    """(nodes, channels): on the variance that ``analysis_inflation`` adds there; None where nobody has measured it."""
 
     @cached_property
     def digest(self) -> str:
@@ -168,5 +163,7 @@ def open_bundle(location: str) -> Bundle:
         statistics = read("forecast_slope", -1, n, n), read("forecast_error_covariance", -1, n, n)
         known = "analysis_inflation" in file.variables
         inflation = read("analysis_inflation", -1) if known else np.zeros(len(statistics[0]), np.float32)
-        square = read("inflation_square", 3, n, grid.shape[0]) if "inflation_square" in file.variables else None
-    return Bundle(path, card, channels, grid, coarse, climatology, *statics, *statistics, inflation, square)
+        m = len(statistics[0])
+        measured = {"local_slope": (-1, m, n, n), "local_error_covariance": (-1, m, n, n), "local_inflation": (-1, n)}
+        local = [read(name, *shape) if name in file.variables else None for name, shape in measured.items()]
+    return Bundle(path, card, channels, grid, coarse, climatology, *statics, *statistics, inflation, *local)

@@ -39,6 +39,10 @@ ELSEWHERE = {
 TRAINING = {
     "prior": ("dacycle.cycler.training.prior_command", "train the diffusion prior"),
     "emulator": ("dacycle.cycler.training.emulator_command", "train the emulator"),
+    "local-errors": (
+        "dacycle.cycler.training.local_errors_command",
+        "measure where forecasts are wrong, by what their members' spread says",
+    ),
     "spread": (
         "dacycle.cycler.training.spread_command",
         "measure what a bundle's analyses lack in spread, by latitude",

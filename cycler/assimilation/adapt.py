@@ -18,8 +18,11 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.adaptation import BOUNDS, ZONAL_DEGREES, Adaptation, zonal_basis
+from dacycle.cycler.assimilation.ageing import Age
+from dacycle.cycler.assimilation.background import pad
 from dacycle.cycler.assimilation.fields import lift
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.cycler.assimilation.local_error import local_weights
 from dacycle.cycler.assimilation.points import PointOperator, point_operator
 from dacycle.cycler.assimilation.variance_components import Estimate, estimate
 from dacycle.cycler.bundle import Bundle
@@ -50,9 +53,11 @@ def adapt(
     points, innovation = point_operator(known.world(bundle), prior, batch, batch.analysis_time)
     factors, information = known.factors.copy(), known.information.copy()
     bias, spread = known.bias.copy(), known.bias_covariance.copy()
-    departure = innovation
+    departure, local = innovation, None
     if forecast is not None:
-        departure = innovation - points.apply(expected(bundle, prior, known, forecast, batch)[None])[0]
+        std = known.world(bundle).climatology.std
+        local = local_weights(bundle, std, prior, forecast, Age(hours, hours))
+        departure = innovation - points.apply(expected(bundle, prior, known, forecast, batch, local)[None])[0]
     basis = bias_operator(points, prior, known)
     for c in range(len(known.channels)):
         rows = torch.nonzero(points.channel == c)[:, 0]
@@ -66,11 +71,11 @@ def adapt(
         parts = {CLIMATE: own.climate, BIAS: zonal @ zonal.T, OBSERVATION: torch.eye(len(rows))}
         _learn(seen, parts, None, free, factors[c], information[c], weight)
         if forecast is not None:
-            error = torch.as_tensor(bundle.forecast_error[:, c, c])
-            fixed = own.unresolved(len(error)) + zonal @ torch.as_tensor(spread[c]) @ zonal.T
-            parts = {FORECAST: own.matrix(error), OBSERVATION: torch.eye(len(rows))}
+            error = own.error(bundle, local)
+            fixed = own.unresolved(len(bundle.forecast_error)) + zonal @ torch.as_tensor(spread[c]) @ zonal.T
+            parts = {FORECAST: error, OBSERVATION: torch.eye(len(rows))}
             _learn(departure[rows].double(), parts, fixed, [FORECAST, OBSERVATION], factors[c], information[c], 1.0)
-            background = np.exp(factors[c, FORECAST]) * parts[FORECAST] + own.unresolved(len(error))
+            background = np.exp(factors[c, FORECAST]) * parts[FORECAST] + own.unresolved(len(bundle.forecast_error))
         else:
             background = np.exp(factors[c, CLIMATE]) * own.climate
             spread[c] = np.exp(factors[c, BIAS]) * np.eye(ZONAL_DEGREES)
@@ -92,17 +97,23 @@ def expected(
     known: Adaptation,
     forecast: npt.NDArray[np.float32],
     batch: ObservationBatch,
+    local: Tensor | None = None,
 ) -> Tensor:
-    """E[x | f] (channels, nlat, nlon): the calibrated mean forecast as a normalised anomaly."""
+    """E[x | f] (channels, nlat, nlon): the calibrated mean forecast as a normalised anomaly, with ``local`` weights
+    (nodes, nlat, nlon) or the same everywhere."""
     world, time = known.world(bundle), batch.analysis_time
     anomaly = (lift(world, forecast.mean(0), time) - world.climatology.mean(time)) / world.climatology.std
-    slope = torch.as_tensor(bundle.forecast_slope)
-    count = len(slope) ** 2
-    a = prior.analyse(torch.as_tensor(anomaly)[None])
-    kept = torch.zeros_like(a)
-    kept[..., :count] = torch.einsum("kcd,mdk->mck", slope[prior.harmonics.degree[:count]], a[..., :count])
-    field: Tensor = prior.synthesise(kept)[0]
-    return field
+    a = prior.analyse(torch.as_tensor(anomaly)[None])[..., : len(bundle.forecast_slope) ** 2]
+
+    def calibrated(slope: npt.NDArray[np.float32]) -> Tensor:
+        kept = pad(prior.per_degree(torch.as_tensor(slope), a), prior.harmonics.lmax**2)
+        field: Tensor = prior.synthesise(kept)[0]
+        return field
+
+    if local is None or bundle.local_slope is None:
+        return calibrated(bundle.forecast_slope)
+    blended = zip(local, bundle.local_slope, strict=True)
+    return sum((weight * calibrated(slope) for weight, slope in blended), torch.zeros(()))
 
 
 def bias_operator(points: PointOperator, prior: GaussianPrior, known: Adaptation) -> Tensor:
@@ -120,13 +131,26 @@ class _Channel:
     """Covariances at the values ``rows`` of channel ``c``, in units of their errors; ``scale``: alpha^2 in them."""
 
     def __init__(self, points: PointOperator, prior: GaussianPrior, c: int, rows: Tensor, scale: float) -> None:
-        self._points, self._rows, self.scale = points, rows, scale
+        self._points, self._rows, self._channel, self.scale = points, rows, c, scale
         self._own = prior.covariance[:, c, c]
         self._rest = torch.diag(prior.rest[c] * points.weights[rows].square().sum(-1))
 
     def matrix(self, variance: Tensor) -> Tensor:
         """H V H' for a variance per degree (at most L,)."""
         return self._points.within(self._rows, variance)
+
+    def error(self, bundle: Bundle, local: Tensor | None) -> Tensor:
+        """H P H' of the forecast, with ``local`` weights or the same everywhere."""
+        c = self._channel
+        if local is None or bundle.local_error is None:
+            return self.matrix(torch.as_tensor(bundle.forecast_error[:, c, c]))
+        weights = self._points.interpolate(local)[:, self._rows]
+        roots = [torch.as_tensor(e[:, c, c]).clamp_min(0).sqrt() for e in bundle.local_error]
+        total = torch.zeros(len(self._rows), len(self._rows))
+        for n, first in enumerate(weights):
+            for m, second in enumerate(weights):
+                total += first[:, None] * second * self.matrix(roots[n] * roots[m])
+        return total
 
     @property
     def climate(self) -> Tensor:

@@ -118,10 +118,12 @@ class Adaptation:
         coefficients[0] += climate.std * self.shift(bundle)[..., None]
         scale = np.sqrt(self.factor("climate"))[:, None, None]
         error = np.sqrt(self.factor("forecast"))
+        local = bundle.local_error
         return replace(
             bundle,
             climatology=replace(climate, coefficients=coefficients, std=_single(climate.std * scale)),
             forecast_error=_single(bundle.forecast_error * error * error[:, None]),
+            local_error=None if local is None else _single(local * error * error[:, None]),
         )
 
     def shift(self, bundle: Bundle) -> npt.NDArray[np.float32]:

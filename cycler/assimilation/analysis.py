@@ -14,7 +14,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +28,8 @@ from dacycle.cycler.assimilation.fields import lift
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm, SpectralTerm
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.guidance import guidance
+from dacycle.cycler.assimilation.local_error import local_weights
+from dacycle.cycler.assimilation.local_term import LocalTerm
 from dacycle.cycler.assimilation.methods import METHODS, LetkfSettings, denoiser_calls, known_method, known_solver
 from dacycle.cycler.assimilation.model_term import ModelField, combined
 from dacycle.cycler.assimilation.noise import MemberNoise
@@ -36,7 +37,6 @@ from dacycle.cycler.assimilation.points import point_operator
 from dacycle.cycler.assimilation.posterior import deviation_fields, gaussian_posterior
 from dacycle.cycler.assimilation.prior import HIGHEST_LEVEL, DiffusionPrior, Precision, load_prior
 from dacycle.cycler.assimilation.sampler import geometric_ladder, karras_ladder, sample
-from dacycle.cycler.assimilation.uneven import unevenness
 from dacycle.cycler.bundle import Bundle
 from dacycle.errors import ConfigError
 from dacycle.obs.batch import ObservationBatch
@@ -184,11 +184,7 @@ class Analyst:
         nothing_seen = observations.forecast is None and len(observations.points) == 0
         if not METHODS[self._sampling.method].inflated or nothing_seen or not share.any():
             return torch.zeros(len(noises), gaussian.channels, *gaussian.grid.shape, device=self.device)
-        fields = deviation_fields(situation.system, share, noises)
-        factor = situation.world.inflation_factor(situation.time)
-        if factor is None:
-            return fields
-        return torch.as_tensor(factor, device=self.device)[:, :, None] * situation.uneven.sqrt() * fields
+        return situation.inflation_factor * deviation_fields(situation.system, share, noises)
 
     def situation(
         self,
@@ -209,10 +205,10 @@ class Analyst:
         if self._kept is None or self._kept[0] != key:
             self._kept = None  # let go of the old factor before the new one is made
             gaussian, world = self.prior.gaussian, adaptation.world(aged(self.bundle, age))
-            observations = self.observations(time, used, forecast, world, models)
+            observations = self.observations(time, used, forecast, world, models, age)
             system = Conditioner(gaussian, gaussian.covariance, gaussian.rest, observations)
             bias = BiasTerm(system, adaptation) if adaptation.biased and len(used) else None
-            self._kept = key, Situation(time, world, system, bias)
+            self._kept = key, Situation(world, system, bias)
         return self._kept[1]
 
     def observations(
@@ -222,35 +218,48 @@ class Analyst:
         forecast: FloatArray | None,
         world: Bundle,
         models: Sequence[ModelField] = (),
+        age: Age = YOUNG,
     ) -> Observations:
         """Soundings and forecast as operators on the normalised state."""
-        points, innovation = point_operator(world, self.prior.gaussian, batch, time)
-        term: SpectralTerm | None = None
-        if forecast is not None:
-            anomaly = (lift(world, forecast.mean(0), time) - world.climatology.mean(time)) / world.climatology.std
-            error = torch.as_tensor(world.forecast_error, device=self.device)
-            normalised = torch.as_tensor(anomaly, device=self.device)
-            slope = torch.as_tensor(world.forecast_slope, device=self.device)
-            term = ForecastTerm(self.prior.gaussian, slope, error, normalised)
+        gaussian, device = self.prior.gaussian, self.device
+        points, innovation = point_operator(world, gaussian, batch, time)
         mean, std = world.climatology.mean(time), world.climatology.std
-        fields = [(m, torch.as_tensor((m.values - mean[list(m.index)]) / std[list(m.index)])) for m in models]
+        placed = [
+            (m, torch.as_tensor((m.values - mean[list(m.index)]) / std[list(m.index)]).to(device)) for m in models
+        ]
         # A model's factor is relative to the emulator's error as the bundle has it, whatever is thought of that now.
-        error = torch.as_tensor(self.bundle.forecast_error, device=self.device)
-        placed = [(model, anomaly.to(self.device)) for model, anomaly in fields]
-        return Observations(points, innovation, combined(self.prior.gaussian, term, placed, error))
+        usual = torch.as_tensor(self.bundle.forecast_error, device=device)
+        if forecast is None:
+            return Observations(points, innovation, combined(gaussian, None, placed, usual))
+        anomaly = torch.as_tensor((lift(world, forecast.mean(0), time) - mean) / std, device=device)
+
+        def term(slope: FloatArray, error: FloatArray) -> SpectralTerm:
+            told = ForecastTerm(
+                gaussian, torch.as_tensor(slope, device=device), torch.as_tensor(error, device=device), anomaly
+            )
+            return combined(gaussian, told, placed, usual) or told
+
+        local, slopes, errors = None, world.local_slope, world.local_error
+        if METHODS[self._sampling.method].local and slopes is not None and errors is not None:
+            weights = local_weights(self.bundle, std, gaussian, forecast, age)
+            if weights is not None:
+                local = LocalTerm(gaussian, [term(*of) for of in zip(slopes, errors, strict=True)], weights)
+        return Observations(points, innovation, term(world.forecast_slope, world.forecast_error), local)
 
 
 @dataclass(frozen=True)
 class Situation:
     """``world``: the bundle with the climatology in force; ``bias``: what is still unknown of it, or None."""
 
-    time: datetime
     world: Bundle
     system: Conditioner
     bias: BiasTerm | None
 
-    @cached_property
-    def uneven(self) -> Tensor:
-        """(channels, nlat, nlon): ``unevenness`` of what the world's inflation counts."""
-        share = torch.as_tensor(self.world.analysis_inflation, device=self.system.prior.rest.device)
-        return unevenness(self.system, share, self.time)
+    @property
+    def inflation_factor(self) -> Tensor | float:
+        """On what is added to members (channels, nlat, nlon), by how much the forecast's members differ in a place; one
+        where the bundle does not know, and where there is no such forecast."""
+        square, local = self.world.local_inflation, self.system.observations.local
+        if square is None or local is None:
+            return 1.0
+        return torch.einsum("nc,nij->cij", torch.as_tensor(square, device=local.weights.device), local.weights).sqrt()

@@ -41,10 +41,10 @@ class BiasTerm:
     @cached_property
     def posterior(self) -> tuple[Tensor, Tensor]:
         """Mean (q,) and covariance (q, q) of beta - its expectation."""
-        observations, term = self._system.observations, self._system.observations.forecast
-        forecast = None if term is None else term.values[None]
+        observations = self._system.observations
+        departure = observations.innovation - observations.points.spectral_apply(self._system.expected)
         weighed = self._system.solve((self._operator, None), tolerance=None).soundings.double()
-        residual = self._system.solve((observations.innovation[None], forecast), tolerance=None).soundings[0].double()
+        residual = self._system.solve((departure, None), tolerance=None).soundings[0].double()
         g = self._operator.double()
         unit = torch.eye(len(g), dtype=torch.float64, device=g.device)
         covariance = torch.linalg.solve(unit + self._covariance @ (g @ weighed.T), self._covariance)

@@ -1,37 +1,55 @@
-"""Gaussian conditioning with an isotropic covariance: soundings and forecast together, in spectral space.
+"""Gaussian conditioning: soundings and forecast together, in spectral space.
 
 With a covariance V (a matrix over channels per degree), soundings H (errors of unit variance) and the forecast term T
 (errors R_f), the joint solution of
 
     [H; T] V [H; T]' + diag(I, R_f)  applied to (z_o, z_f)  =  (r_o, r_f)
 
-follows by block elimination: the forecast's block is closed per degree, and what remains is a system over the
-soundings alone, with V replaced by what the forecast leaves of it. It is factorised where exactness is asked for, and
-else solved by conjugate gradients over its factors, for all members together. No call of the network is needed.
+follows by block elimination: the forecast's block is closed per degree (``background.py``), and what remains is a
+system over the soundings alone, with V replaced by what the forecast leaves of it. It is factorised where exactness is
+asked for, and else solved by conjugate gradients over its factors, for all members together. No call of the network is
+needed.
 """
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from dacycle.cycler.assimilation.background import Background, EvenBackground, LocalBackground, pad
 from dacycle.cycler.assimilation.forecast_term import SpectralTerm
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.cycler.assimilation.local_term import LocalTerm
 from dacycle.cycler.assimilation.points import DENSE_LIMIT, PointOperator
 
-__all__ = ["Conditioner", "Observations", "Weights", "pad"]
+__all__ = ["Conditioner", "Observations", "Weights"]
 
 
 @dataclass(frozen=True)
 class Observations:
-    """What is known of one time: soundings (``points`` and their scaled ``innovation`` (n,)) and the forecast."""
+    """What is known of one time: soundings (``points`` and their scaled ``innovation`` (n,)) and the forecast.
+
+    ``local``: the forecast with an error that differs from place to place, for methods that can; else ``forecast``.
+    """
 
     points: PointOperator
     innovation: Tensor
     forecast: SpectralTerm | None
+    local: LocalTerm | None = None
+
+    @property
+    def even(self) -> "Observations":
+        """The same with an error of the forecast that is the same everywhere."""
+        return replace(self, local=None)
+
+    def misfit(self, a: Tensor) -> Tensor | None:
+        """What the forecast says less what scaled coefficients ``a`` (m, channels, L*L) say: (m, channels, l*l), with
+        an axis of nodes before the channels where it differs from place to place; None without a forecast."""
+        if self.local is not None:
+            return self.local.misfit(a)
+        return None if self.forecast is None else self.forecast.values - self.forecast.apply(a)
 
 
 @dataclass(frozen=True)
@@ -61,64 +79,54 @@ class Conditioner:
     def __init__(self, prior: GaussianPrior, covariance: Tensor, rest: Tensor, observations: Observations) -> None:
         """``covariance`` (L, channels, channels); ``rest`` (channels,): variance beyond it."""
         self.prior, self.covariance, self.observations = prior, covariance, observations
-        points, term = observations.points, observations.forecast
-        self._left = covariance
-        if term is not None:
-            degrees = term.transform.shape[0]
-            variance = term.variance[:, torch.arange(degrees, device=rest.device) ** 2].T  # (degrees, channels)
-            cross = covariance[:degrees] @ term.transform.transpose(-1, -2)  # V T'
-            block = torch.linalg.inv(term.transform @ cross + torch.diag_embed(variance))
-            seen = cross @ block @ cross.transpose(-1, -2)
-            self._left = torch.cat([covariance[:degrees] - seen, covariance[degrees:]])
-            self._block_at, self._cross_at = (matrix[prior.harmonics.degree[: term.count]] for matrix in (block, cross))
+        points = observations.points
+        self.background: Background
+        if observations.local is not None:
+            self.background = LocalBackground(prior, covariance, points, observations.local)
+        else:
+            self.background = EvenBackground(prior, covariance, points, observations.forecast)
         self._own = 1 + rest[points.channel] * points.weights.square().sum(-1)
+
+    @property
+    def expected(self) -> Tensor:
+        """(1, channels, L*L): the mean of the state given the forecast alone."""
+        nothing = torch.zeros(1, self.prior.channels, self.prior.harmonics.lmax**2, device=self.covariance.device)
+        said = self.observations.misfit(nothing)
+        return nothing if said is None else self.background.move(said)
 
     def solve(
         self, residual: tuple[Tensor, Tensor | None], tolerance: float | None = 1e-2, guess: Tensor | None = None
     ) -> Weights:
-        """``residual``: r_o (m, n) and, with a forecast, r_f (m, channels, l*l).
+        """``residual``: r_o (m, n) and, with a forecast, r_f as ``Observations.misfit`` has it.
 
         ``tolerance``: how far every member's residual must fall; None: exactly, by Cholesky. ``guess`` (m, n): where
         to begin, as the weights of a neighbouring noise level.
         """
-        prior, points, term = self.prior, self.observations.points, self.observations.forecast
         r_o, r_f = residual
-        solved = None
-        if term is not None and r_f is not None:
-            solved = torch.einsum("kcd,mdk->mck", self._block_at, r_f)
-            first = torch.einsum("kcd,mdk->mck", self._cross_at, solved)
-            r_o = r_o - points.spectral_apply(pad(first, prior.harmonics.lmax**2))
-        if tolerance is None and len(points) <= DENSE_LIMIT:
-            z_o = torch.cholesky_solve(r_o.T, self._factor).T
-        else:
-            z_o = _conjugate_gradients(
-                self._apply, r_o, self._diagonal, 1e-3 if tolerance is None else tolerance, guess
-            )
-        increment = prior.per_degree(self.covariance, points.spectral_adjoint(z_o))
+        moved = None if r_f is None else self.background.move(r_f)
+        if moved is not None:
+            r_o = r_o - self.observations.points.spectral_apply(moved)
+        z_o = self._weigh(r_o, tolerance, guess)
+        spread = self.background.spread(z_o)
+        increment = spread if moved is None else moved + spread
         z_f = None
-        if term is not None and solved is not None:
-            z_f = solved - torch.einsum("kcd,mdk->mck", self._block_at, term.apply(increment))
-            pushed = pad(term.adjoint(z_f), prior.harmonics.lmax**2)
-            increment = increment + prior.per_degree(self.covariance, pushed)
+        if r_f is not None and isinstance(self.background, EvenBackground):
+            z_f = self.background.weigh(r_f, z_o)
         return Weights(z_o, z_f, increment)
 
-    def _apply(self, z: Tensor) -> Tensor:
-        """(H V H' + own) z for each row of z (m, n), by its factors: cheaper than the matrix for tens of products."""
-        points = self.observations.points
-        return self._own * z + points.spectral_apply(self.prior.per_degree(self._left, points.spectral_adjoint(z)))
-
-    @cached_property
-    def _diagonal(self) -> Tensor:
-        """The diagonal of that, but for the distance between a value's corners."""
-        points = self.observations.points
-        modes = 2 * torch.arange(len(self._left), device=self._own.device) + 1
-        variance = torch.einsum("l,lcc->c", modes.float(), self._left) / self.prior.scale**2 / (4 * math.pi)
-        return self._own + variance[points.channel] * points.weights.sum(-1).square()
+    def _weigh(self, r: Tensor, tolerance: float | None, guess: Tensor | None) -> Tensor:
+        """z_o (m, n), from what soundings say beyond the background."""
+        if tolerance is None and len(self.observations.points) <= DENSE_LIMIT:
+            return torch.cholesky_solve(r.T, self._factor).T
+        enough = 1e-3 if tolerance is None else tolerance
+        return _conjugate_gradients(
+            lambda z: self._own * z + self.background.seen(z), r, self._own + self.background.variance(), enough, guess
+        )
 
     @cached_property
     def _factor(self) -> Tensor:
         """Cholesky factor (n, n), made once for all members."""
-        matrix = self.observations.points.matrix(self._left)
+        matrix = self.background.matrix()
         matrix.diagonal().add_(self._own)
         factor: Tensor = torch.linalg.cholesky(matrix)
         return factor
@@ -151,8 +159,3 @@ def _conjugate_gradients(
         rho, previous = (r * s).sum(1, keepdim=True), rho
         p = s + rho / previous.clamp_min(1e-30) * p
     return z
-
-
-def pad(a: Tensor, length: int) -> Tensor:
-    """Coefficients (..., k) with zeros up to ``length``."""
-    return torch.nn.functional.pad(a, (0, length - a.shape[-1]))

@@ -173,7 +173,5 @@ def _by_gradient(
 
 
 def misfit(prior: GaussianPrior, observations: Observations, x: Tensor) -> tuple[Tensor, Tensor | None]:
-    """(y - H x) for soundings (m, n) and for the forecast (m, channels, l*l) or None."""
-    term = observations.forecast
-    of_forecast = None if term is None else term.values - term.apply(prior.analyse(x))
-    return observations.innovation - observations.points.apply(x), of_forecast
+    """(y - H x) for soundings (m, n), and ``Observations.misfit`` for the forecast."""
+    return observations.innovation - observations.points.apply(x), observations.misfit(prior.analyse(x))

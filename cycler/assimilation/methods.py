@@ -12,7 +12,7 @@ class Method:
 
     ``start``: from the Gaussian posterior, noised to a moderate level, or from pure noise as published; ``solver`` and
     ``steps``, the denoiser calls: what it is used with unless configured otherwise. ``inflated``: the bundle knows how
-    much spread its members lack.
+    much spread its members lack. ``local``: the forecast's error may differ from place to place.
     """
 
     told: str
@@ -23,12 +23,14 @@ class Method:
     solver: str = "multistep"
     steps: int = 8
     inflated: bool = False
+    local: bool = False
 
 
 OPTIMAL_INTERPOLATION = Method(
     "the Gaussian prior alone: a climatological covariance of all channels per degree (optimal interpolation, 3D-Var)",
     "Gandin 1963; Lorenc 1986",
     network=False,
+    local=True,
 )
 
 METHODS: dict[str, Method] = {
@@ -37,6 +39,7 @@ METHODS: dict[str, Method] = {
         "observation space",
         "Rozet and Louppe 2023, with a spectral covariance",
         inflated=True,
+        local=True,
     ),
     "sda-jacobian": Method(
         "as sda, the step back by a vector-Jacobian product of the network", "as sda", inflated=True

@@ -40,6 +40,7 @@ class PointOperator:
         if bool((channel[1:] < channel[:-1]).any()):
             raise ValueError("a point operator expects its values in ascending order of channel")
         self.channel, self.corners, self.weights = channel, corners, interpolation * scale
+        self._interpolation = interpolation
         self._channels, self._points = prior.channels, prior.grid.shape[0] * prior.grid.shape[1]
         self._shape = prior.grid.shape
         # In spectral space one row of harmonics per distinct point serves all channels and levels of a sounding; the
@@ -66,16 +67,21 @@ class PointOperator:
         flat.index_add_(1, index, (z[..., None] * self.weights).flatten(1))
         return flat.view(len(z), self._channels, *self._shape)
 
-    def spectral_adjoint(self, z: Tensor) -> Tensor:
-        """Y' H' z in the prior's scaled coefficients: (m, n) -> (m, channels, L*L)."""
+    def interpolate(self, fields: Tensor) -> Tensor:
+        """``fields`` (..., nlat, nlon) at the places of the values (..., n)."""
+        return (fields.flatten(-2)[..., self.corners] * self._interpolation).sum(-1)
+
+    def spectral_adjoint(self, z: Tensor, degrees: int | None = None) -> Tensor:
+        """Y' H' z in the prior's scaled coefficients: (m, n) -> (m, channels, L*L), or that many degrees of them."""
+        harmonics = self._harmonics if degrees is None else self._harmonics[:, : degrees**2]
         places = len(self._harmonics)
         grouped = z.new_zeros(len(z), self._channels * places)
         grouped.index_add_(1, self.channel * places + self._place, z * self._scale)
-        return grouped.view(len(z), self._channels, places) @ self._harmonics
+        return grouped.view(len(z), self._channels, places) @ harmonics
 
     def spectral_apply(self, a: Tensor) -> Tensor:
-        """H Y a: (m, channels, L*L) -> (m, n)."""
-        at_places = a @ self._harmonics.T
+        """H Y a: (m, channels, L*L) -> (m, n); coefficients of higher degrees may be absent."""
+        at_places = a @ self._harmonics[:, : a.shape[-1]].T
         return at_places[:, self.channel, self._place] * self._scale
 
     @cached_property
@@ -85,7 +91,7 @@ class PointOperator:
         return torch.stack([(part @ part.T).flatten() for part in parts])
 
     def matrix(self, covariance: Tensor) -> Tensor:
-        """H V H' (n, n) for ``covariance`` (L, channels, channels): block by block over pairs of channels."""
+        """H V H' (n, n) for ``covariance`` (at most L, channels, channels): block by block over pairs of channels."""
         places = len(self._harmonics)
         count = torch.bincount(self.channel, minlength=self._channels).tolist()
         own = torch.split(self._place, count)
@@ -94,7 +100,7 @@ class PointOperator:
         for c, row in enumerate(rows):
             if count[c] == 0:
                 continue
-            blocks = (covariance[:, c].T @ self._per_degree).view(-1, places, places)
+            blocks = (covariance[:, c].T @ self._per_degree[: len(covariance)]).view(-1, places, places)
             for d, block in enumerate(torch.split(row, count, 1)):
                 block.copy_(blocks[d][own[c]][:, own[d]])
         return result.mul_(self._scale).mul_(self._scale[:, None])

@@ -1,7 +1,7 @@
 """Exact draws of the Gaussian posterior, by perturbed observations.
 
-A draw of the prior, moved by the gain times what the perturbed observations say of it, is a draw of the posterior. The
-same with observations of zero is a draw of its deviations from the mean.
+A draw of the background, which is the prior given the forecast, moved by the gain times what perturbed soundings say
+of it, is a draw of the posterior. The same with a background mean and soundings of zero is a draw of its deviations.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.gain import Conditioner, pad
+from dacycle.cycler.assimilation.background import pad
+from dacycle.cycler.assimilation.gain import Conditioner
 from dacycle.cycler.assimilation.noise import MemberNoise
 
 __all__ = ["deviation_fields", "gaussian_deviations", "gaussian_posterior"]
@@ -20,18 +21,13 @@ def gaussian_posterior(system: Conditioner, members: Sequence[MemberNoise], inno
 
     ``innovation`` (m, n): in place of the system's own, one for each member.
     """
-    observations = system.observations
-    innovation = observations.innovation if innovation is None else innovation
-    term = observations.forecast
-    return system.prior.synthesise(_draw(system, members, innovation, None if term is None else term.values))
+    innovation = system.observations.innovation if innovation is None else innovation
+    return system.prior.synthesise(_draw(system, members, innovation, system.expected))
 
 
 def gaussian_deviations(system: Conditioner, members: Sequence[MemberNoise]) -> Tensor:
     """One draw per member of N(0, posterior covariance), as scaled coefficients (m, channels, L*L)."""
-    observations = system.observations
-    term = observations.forecast
-    nothing = torch.zeros_like(observations.innovation)
-    return _draw(system, members, nothing, None if term is None else torch.zeros_like(term.values))
+    return _draw(system, members, torch.zeros_like(system.observations.innovation), 0.0)
 
 
 def deviation_fields(system: Conditioner, share: Tensor, members: Sequence[MemberNoise]) -> Tensor:
@@ -43,18 +39,13 @@ def deviation_fields(system: Conditioner, share: Tensor, members: Sequence[Membe
     return prior.synthesise(pad(a, prior.harmonics.lmax**2))
 
 
-def _draw(system: Conditioner, members: Sequence[MemberNoise], innovation: Tensor, values: Tensor | None) -> Tensor:
-    prior, observations = system.prior, system.observations
-    device = prior.rest.device
+def _draw(system: Conditioner, members: Sequence[MemberNoise], innovation: Tensor, expected: Tensor | float) -> Tensor:
+    prior, points = system.prior, system.observations.points
 
     def white(shape: Sequence[int]) -> Tensor:
-        return torch.stack([noise.draw(shape) for noise in members]).to(device)
+        return torch.stack([noise.draw(shape) for noise in members]).to(prior.rest.device)
 
-    a = prior.colour(white((prior.channels, prior.harmonics.lmax**2)))
-    field = prior.synthesise(a)
-    r_o = innovation + white((len(observations.points),)) - observations.points.apply(field)
-    term, r_f = observations.forecast, None
-    if term is not None and values is not None:
-        r_f = values + term.variance.sqrt() * white(term.variance.shape) - term.apply(a)
-    weights = system.solve((r_o, r_f), tolerance=None)
+    of_prior, of_soundings = white((prior.channels, prior.harmonics.lmax**2)), white((len(points),))
+    a = expected + system.background.draw(of_prior, members)
+    weights = system.solve((innovation + of_soundings - points.spectral_apply(a), None), tolerance=None)
     return a + weights.increment

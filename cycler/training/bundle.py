@@ -1,5 +1,6 @@
 """Writing a model bundle: statics, weights and card, each atomically enough to be copied as a folder."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dacycle.channels import Channel, channel
-from dacycle.cycler.bundle import PACKED_MAXIMUM, Card
+from dacycle.cycler.bundle import FILES, PACKED_MAXIMUM, Bundle, Card
 from dacycle.emulators.grid import Grid
 
-__all__ = ["Statics", "write_bundle", "write_card", "write_inflation_square", "write_statics"]
+__all__ = ["Statics", "copy_bundle", "write_bundle", "write_card", "write_measured", "write_statics"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -50,13 +51,34 @@ def write_card(path: Path, card: Card) -> None:
     path.write_text(tomli_w.dumps(_told(card.model_dump())))
 
 
-def write_inflation_square(path: Path, square: FloatArray) -> None:
-    """Put it (3, channels, nlat) into the ``statics.nc`` that is there; all else stays."""
+def copy_bundle(bundle: Bundle, target: Path, version: str | None, scores: Mapping[str, object]) -> Path:
+    """``target``, a folder with the files of ``bundle``; its card has a new version, and ``scores`` besides its own."""
+    target.mkdir(exist_ok=True)
+    for name in FILES:
+        shutil.copyfile(bundle.path / name, target / name)
+    update = {"scores": {**bundle.card.scores, **scores}, "version": version or bundle.card.version}
+    write_card(target / "bundle.toml", bundle.card.model_copy(update=update))
+    return target
+
+
+MEASURED = {
+    "local_inflation": ("node", "channel"),
+    "local_slope": ("node", "degree", "channel", "channel_column"),
+    "local_error_covariance": ("node", "degree", "channel", "channel_column"),
+}
+"""Statistics that are measured by cycling with a bundle that is there already, and their dimensions."""
+
+
+def write_measured(path: Path, **statistics: FloatArray) -> None:
+    """Put MEASURED statistics into the ``statics.nc`` that is there; all else stays."""
     with netCDF4.Dataset(path, "r+") as file:
-        if "inflation_square" not in file.variables:
-            file.createDimension("season", len(square))
-            file.createVariable("inflation_square", "f4", ("season", "channel", "lat"), zlib=True)
-        file["inflation_square"][:] = square
+        for name, values in statistics.items():
+            if name not in file.variables:
+                for dimension, size in zip(MEASURED[name], values.shape, strict=True):
+                    if dimension not in file.dimensions:
+                        file.createDimension(dimension, size)
+                file.createVariable(name, "f4", MEASURED[name], zlib=True)
+            file[name][:] = values
 
 
 def _compact(name: str, weights: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 
-__all__ = ["ForecastStatistics", "Regression", "first_guess", "pool"]
+__all__ = ["ForecastStatistics", "Regression", "calibration", "first_guess", "pool", "whitening"]
 
 SHARE_BOUNDS = (0.01, 0.99)
 NEIGHBOURS = 2  # degrees on either side that lend their samples
@@ -54,9 +54,7 @@ class Regression:
     def __init__(self, prior: GaussianPrior, first: ForecastStatistics, worth: float) -> None:
         """``first``: what is thought before any pair, ``worth`` as much as so many of them."""
         self._prior, self._degrees = prior, len(first.slope)
-        values = prior.eigenvalues[: self._degrees].clamp_min(1e-6)
-        self._whiten = prior.eigenvectors[: self._degrees].transpose(-1, -2) / values.sqrt()[..., None]
-        self._back = prior.eigenvectors[: self._degrees] * values.sqrt()[..., None, :]
+        self._whiten, self._back = whitening(prior, self._degrees)
         slope = self._whiten @ first.slope @ self._back
         error = self._whiten @ first.covariance @ self._whiten.transpose(-1, -2)
         climate = torch.eye(prior.channels).expand_as(slope)  # the forecast's variance
@@ -78,18 +76,31 @@ class Regression:
         """What the pairs say by now; ValueError where there is nothing yet."""
         if self._count == 0:
             raise ValueError("forecast-error statistics need at least one pair of forecast and truth")
-        n = self._prior.channels
-        counted = CROSS + (1 - CROSS) * torch.eye(n)
         pooled = torch.stack([pool(self._moments, self._modes * self._count, k) for k in range(self._degrees)])
-        ff, fx, xx = (counted * part for part in (pooled[:, :n, :n], pooled[:, :n, n:], pooled[:, n:, n:]))
-        ridge = RIDGE * ff.diagonal(dim1=1, dim2=2).mean(1).clamp_max(1.0)
-        slope = torch.linalg.solve(ff + ridge[:, None, None] * torch.eye(n), fx).transpose(-1, -2)
-        cross = slope @ fx
-        error = xx - cross - cross.transpose(-1, -2) + slope @ ff @ slope.transpose(-1, -2)
-        share, rotation = torch.linalg.eigh(error)
-        error = (rotation * share.clamp(*SHARE_BOUNDS)[..., None, :]) @ rotation.transpose(-1, -2)
-        back = self._back
-        return ForecastStatistics(back @ slope @ self._whiten, back @ error @ back.transpose(-1, -2))
+        return calibration(self._prior, pooled)
+
+
+def calibration(prior: GaussianPrior, moments: Tensor) -> ForecastStatistics:
+    """Of the mean second ``moments`` (degrees, 2 channels, 2 channels) of forecast and truth in the basis where the
+    climatological covariance is the identity."""
+    n, degrees = prior.channels, len(moments)
+    counted = CROSS + (1 - CROSS) * torch.eye(n)
+    ff, fx, xx = (counted * part for part in (moments[:, :n, :n], moments[:, :n, n:], moments[:, n:, n:]))
+    ridge = RIDGE * ff.diagonal(dim1=1, dim2=2).mean(1).clamp_max(1.0)
+    slope = torch.linalg.solve(ff + ridge[:, None, None] * torch.eye(n), fx).transpose(-1, -2)
+    cross = slope @ fx
+    error = xx - cross - cross.transpose(-1, -2) + slope @ ff @ slope.transpose(-1, -2)
+    share, rotation = torch.linalg.eigh(error)
+    error = (rotation * share.clamp(*SHARE_BOUNDS)[..., None, :]) @ rotation.transpose(-1, -2)
+    whiten, back = whitening(prior, degrees)
+    return ForecastStatistics(back @ slope @ whiten, back @ error @ back.transpose(-1, -2))
+
+
+def whitening(prior: GaussianPrior, degrees: int) -> tuple[Tensor, Tensor]:
+    """W with W C W' = 1 for the climatological covariance C, and its inverse (degrees, channels, channels)."""
+    values = prior.eigenvalues[:degrees].clamp_min(1e-6)
+    vectors = prior.eigenvectors[:degrees]
+    return vectors.transpose(-1, -2) / values.sqrt()[..., None], vectors * values.sqrt()[..., None, :]
 
 
 def pool(moments: Tensor, modes: Tensor, degree: int) -> Tensor:

@@ -1,13 +1,11 @@
 """``dacycle train spread``: a bundle's analyses are cycled over worlds that no training saw, as the product cycles, and
-what is added to their members follows channel, latitude and season from then on.
+what is added to their members follows channel and place from then on.
 
 OUT/WORLD-NETWORK/  what is done of each: the same command goes on where it was stopped
 OUT/bundle/         the bundle with the factors found
 """
 
 import argparse
-import shutil
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -36,45 +34,30 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from dacycle.cycler.assimilation.analysis import Settings
-    from dacycle.cycler.bundle import FILES, open_bundle
+    from dacycle.cycler.assimilation.local_error import NODES
+    from dacycle.cycler.bundle import open_bundle
     from dacycle.cycler.experiments.claim import claim
-    from dacycle.cycler.experiments.osse_methods import World
-    from dacycle.cycler.training.bundle import write_card, write_inflation_square
-    from dacycle.cycler.training.calibrate import observed
-    from dacycle.cycler.training.dataset import open_dataset
-    from dacycle.cycler.training.super_resolution import Refiner
-    from dacycle.cycler.training.zonal_spread import Recording, cycled, inflation_square
+    from dacycle.cycler.training.bundle import copy_bundle, write_measured
+    from dacycle.cycler.training.local_spread import Recording, cycled, inflation_square
+    from dacycle.cycler.training.unseen_worlds import experiment, unseen_worlds
     from dacycle.emulators.registry import load_emulator
 
     if args.threads:
         torch.set_num_threads(args.threads)
     bundle = open_bundle(args.bundle)
     args.out.mkdir(parents=True, exist_ok=True)
-    claim(
-        args.out,
-        {"bundle": bundle.digest}
-        | {name: vars(args)[name] for name in ("truth", "networks", "days", "members", "sites")},
-    )
+    claim(args.out, experiment(args, bundle))
     analyst, emulator = Recording(bundle, Settings()), load_emulator(bundle)
     cases = []
-    for location, network in product(args.truth, args.networks):
-        nature = open_dataset(location, bundle.grid.shape)
-        batches = observed(bundle, nature, args.days, args.sites, network)
-        nothing = np.empty(0, np.float32)
-        world = World(bundle, emulator, batches, nothing, args.members, 0, lambda: Refiner(bundle, None))
-        for case in cycled(world, nature, analyst, args.skip, args.out / f"{Path(nature.name).stem}-{network}"):
+    for unseen in unseen_worlds(args, bundle, emulator):
+        for case in cycled(unseen, analyst, args.skip):
             cases.append(case)
-            print(f"{nature.name}, network {network}: {len(cases)} analyses compared", flush=True)
-    square = inflation_square(bundle.grid, cases)
-    target = args.out / "bundle"
-    target.mkdir(exist_ok=True)
-    for name in FILES:
-        shutil.copyfile(bundle.path / name, target / name)
-    write_inflation_square(target / "statics.nc", square)
-    scores = {**bundle.card.scores, "inflation_analyses": len(cases)}
-    update = {"scores": scores, "version": args.version or bundle.card.version}
-    write_card(target / "bundle.toml", bundle.card.model_copy(update=update))
-    even = np.sqrt(np.clip(square[0], 0, None))
-    told = "  ".join(f"{c.name} {row.min():.2f}-{row.max():.2f}" for c, row in zip(bundle.channels, even, strict=True))
-    print(f"factor on what is added, mean of the year, least to most over latitude: {told}\nbundle {target}")
+            print(f"{unseen.told}: {len(cases)} analyses compared", flush=True)
+    square = inflation_square(cases)
+    target = copy_bundle(bundle, args.out / "bundle", args.version, {"inflation_analyses": len(cases)})
+    write_measured(target / "statics.nc", local_inflation=square)
+    for node, row in zip(NODES, np.sqrt(square), strict=True):
+        told = "  ".join(f"{c.name} {factor:.2f}" for c, factor in zip(bundle.channels, row, strict=True))
+        print(f"relative spread {node}: factor on what is added: {told}")
+    print(f"bundle {target}")
     return 0

@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from dacycle.cycler.assimilation.adaptation import Adaptation
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
 from dacycle.cycler.assimilation.fields import coarsen, lift, observe
 from dacycle.cycler.assimilation.methods import METHODS
 from dacycle.cycler.bundle import Bundle
 from dacycle.emulators.grid import gaussian_grid
-from dacycle.emulators.season import season_basis
 from dacycle.emulators.spectral import Harmonics
 from dacycle.errors import ConfigError
 from dacycle.obs.batch import ObservationBatch, Quality
@@ -177,41 +175,6 @@ def test_lacking_spread_is_added_without_a_change_of_the_mean(tiny_bundle: Bundl
     nothing = batch.select(np.zeros(len(batch), bool))
     free = (Analyst(b, Settings(steps=4)).draw(TIME, nothing, None, [1], 0) for b in bundles)
     np.testing.assert_array_equal(*free)
-
-
-def test_what_is_added_follows_channel_latitude_season_and_what_is_known(tiny_bundle: Bundle) -> None:
-    batch, _ = made_up(tiny_bundle)
-    plain = replace(tiny_bundle, analysis_inflation=np.full(8, 0.5, np.float32))
-    square = np.zeros((3, len(plain.channels), plain.grid.shape[0]), np.float32)
-    square[0] = 1.0
-    even = replace(plain, inflation_square=square)
-    other = square.copy()
-    other[:, 3], other[0, 4, :5] = 0.0, 4.0
-    other[1, 5] = -1.0 / season_basis(TIME)[1]  # as much less at this time of the year as there is
-    before, same, chosen = (
-        Analyst(b, Settings(steps=4)).draw(TIME, batch, None, [1, 2], 0)
-        for b in (tiny_bundle, even, replace(even, inflation_square=other))
-    )
-    np.testing.assert_array_equal(chosen[:, 3], before[:, 3])
-    np.testing.assert_array_equal(chosen[:, 4, 5:], same[:, 4, 5:])
-    twice = 2 * (same[:, 4, :5].astype(np.float64) - before[:, 4, :5])
-    np.testing.assert_allclose(chosen[:, 4, :5] - before[:, 4, :5], twice, atol=2e-4 * np.abs(before[:, 4]).max())
-    np.testing.assert_allclose(chosen[:, 5], before[:, 5], atol=2e-3 * plain.climatology.std[5].max())
-
-
-def test_less_is_known_where_nothing_is_observed(tiny_bundle: Bundle) -> None:
-    batch, _ = made_up(tiny_bundle)
-    north = batch.select(batch.lat > 20)
-    world = replace(tiny_bundle, analysis_inflation=np.ones(8, np.float32))
-    analyst = Analyst(world, Settings(steps=4))
-    known = Adaptation.none(tuple(c.name for c in world.channels))
-    situation = analyst.situation(TIME, north, None, known)
-    observed = sorted({world.index(name) for name in north.channel.tolist()})
-    rows = world.grid.lat > 30, world.grid.lat < -30
-    found = situation.uneven.numpy()[observed]
-    assert (found[:, rows[0]].mean((1, 2)) < 0.8 * found[:, rows[1]].mean((1, 2))).all()
-    again = Analyst(world, Settings(steps=4)).situation(TIME, north, None, known).uneven
-    torch.testing.assert_close(again, situation.uneven, rtol=0, atol=0)
 
 
 def coarsen_to_degrees(fields: np.ndarray) -> np.ndarray:

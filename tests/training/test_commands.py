@@ -83,19 +83,17 @@ def test_a_prior_is_trained_further_under_the_climate_of_a_bundle(
     assert "the bundle is on (32, 64), the data on (16, 32)" in capsys.readouterr().err
 
 
-def test_the_spread_of_a_bundle_is_measured_by_latitude_and_goes_on_where_it_stopped(
+def test_the_spread_of_a_bundle_is_measured_by_place_and_goes_on_where_it_stopped(
     bundle: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["train", "spread", "--bundle", str(bundle), "--truth", str(runs / "fine.nc"), "--out", str(tmp_path)]
     settings = "--days 3 --members 4 --sites 60 --networks 1 2 --skip 2 --threads 1 --version 2".split()
     assert main([*command, *settings]) == 0
     before, after = open_bundle(str(bundle)), open_bundle(str(tmp_path / "bundle"))
-    assert before.inflation_square is None
-    assert after.inflation_square is not None
-    assert after.inflation_square.shape == (3, 17, 32)
-    factor = after.inflation_factor(datetime(2001, 1, 24, tzinfo=UTC))
-    assert factor is not None
-    assert not np.allclose(factor, factor[:, :1])
+    assert before.local_inflation is None
+    assert after.local_inflation is not None
+    assert after.local_inflation.shape == (4, 17)
+    assert not np.allclose(after.local_inflation, after.local_inflation[:1])
     np.testing.assert_array_equal(after.forecast_error, before.forecast_error)
     np.testing.assert_array_equal(after.climatology.coefficients, before.climatology.coefficients)
     assert (after.card.version, after.card.scores["inflation_analyses"]) == ("2", 10)
@@ -103,9 +101,42 @@ def test_the_spread_of_a_bundle_is_measured_by_latitude_and_goes_on_where_it_sto
     capsys.readouterr()
     assert main([*command, *settings]) == 0
     assert (tmp_path / "fine-2" / "place.npz").stat().st_mtime_ns == done
-    np.testing.assert_array_equal(open_bundle(str(tmp_path / "bundle")).inflation_square, after.inflation_square)
+    np.testing.assert_array_equal(open_bundle(str(tmp_path / "bundle")).local_inflation, after.local_inflation)
     assert main([*command, *settings, "--members", "6"]) == 1
     assert "holds an experiment with another members; choose another --out" in capsys.readouterr().err
+
+
+def test_where_forecasts_are_wrong_is_measured_by_their_spread(
+    bundle: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "train",
+        "local-errors",
+        "--bundle",
+        str(bundle),
+        "--truth",
+        str(runs / "fine.nc"),
+        "--out",
+        str(tmp_path),
+    ]
+    settings = "--days 3 --members 4 --sites 60 --networks 1 2 --skip 2 --threads 1 --version 2".split()
+    assert main([*command, *settings]) == 0
+    before, after = open_bundle(str(bundle)), open_bundle(str(tmp_path / "bundle"))
+    assert before.local_error is None
+    assert after.local_error is not None
+    assert after.local_slope is not None
+    assert after.local_error.shape == after.local_slope.shape == (4, *before.forecast_error.shape)
+    assert np.linalg.eigvalsh(after.local_error).min() > -1e-3 * after.local_error.max()
+    np.testing.assert_array_equal(after.forecast_error, before.forecast_error)
+    assert (after.card.version, after.card.scores["local_error_forecasts"]) == ("2", 10)
+    done = (tmp_path / "fine-2" / "place.npz").stat().st_mtime_ns
+    capsys.readouterr()
+    assert main([*command, *settings]) == 0
+    assert (tmp_path / "fine-2" / "place.npz").stat().st_mtime_ns == done
+    assert "network 2: 10 forecasts compared" in capsys.readouterr().out
+    np.testing.assert_array_equal(open_bundle(str(tmp_path / "bundle")).local_error, after.local_error)
+    assert main([*command, *settings, "--members", "2", "--out", str(tmp_path / "few")]) == 1
+    assert "2 members do not tell where a forecast is wrong; expected four or more" in capsys.readouterr().err
 
 
 def test_persistent_weather_is_forecast_better_than_climatology(bundle: Path, runs: Path) -> None:

@@ -1,0 +1,198 @@
+"""What a forecast says of a state before the soundings do: how it moves the mean, and what it leaves of the covariance.
+
+With a covariance V (a matrix over channels per degree) and a forecast that observes T x with errors R, the residual
+values - T x0 moves x0 by K (values - T x0), K = V T' (T V T' + R)^-1, and leaves L = V - K T V, degree by degree.
+
+Where the forecast's error differs from place to place (``local_term.py``), every node n has its K_n and L_n, and with
+weights u_n(place) that add up to one the mean moves by sum_n u_n K_n (values_n - T x0), and
+
+    L = Q Q',    Q = sum_n u_n L_n^1/2    (and the degrees that the forecast does not reach)
+
+so that errors stay correlated between places of different nodes; with L_n = d_n^2 L that is D L D, the classical form.
+It is exact where all nodes are alike and without noise in x0; else as far as u changes little over the distance that
+errors are correlated over (docs/methods.md has the figures).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from dacycle.cycler.assimilation.forecast_term import SpectralTerm
+from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.cycler.assimilation.local_term import LocalTerm
+from dacycle.cycler.assimilation.noise import MemberNoise
+from dacycle.cycler.assimilation.points import PointOperator
+
+__all__ = ["Background", "EvenBackground", "LocalBackground", "pad"]
+
+
+class Background(Protocol):
+    """Coefficients are scaled, (m, channels, L*L); values at soundings (m, n)."""
+
+    def move(self, residual: Tensor) -> Tensor:
+        """Coefficients that the forecast's ``residual`` adds."""
+        ...
+
+    def spread(self, z: Tensor) -> Tensor:
+        """L H' z as coefficients."""
+        ...
+
+    def seen(self, z: Tensor) -> Tensor:
+        """H L H' z."""
+        ...
+
+    def matrix(self) -> Tensor:
+        """H L H' (n, n)."""
+        ...
+
+    def variance(self) -> Tensor:
+        """(n,): the diagonal of that, but for the distance between a value's corners."""
+        ...
+
+    def draw(self, white: Tensor, noises: Sequence[MemberNoise]) -> Tensor:
+        """One draw of N(0, L) per member, as coefficients, for ``white`` ones and what else ``noises`` give."""
+        ...
+
+
+class EvenBackground:
+    """The same everywhere. ``block`` (degrees, channels, channels) is (T V T' + R)^-1, ``cross`` V T'."""
+
+    def __init__(
+        self, prior: GaussianPrior, covariance: Tensor, points: PointOperator, term: SpectralTerm | None
+    ) -> None:
+        self._prior, self._points, self._covariance, self._term = prior, points, covariance, term
+        self.left = covariance
+        if term is not None:
+            self.cross, self.block = _elimination(covariance, term)
+            degrees = len(self.block)
+            self._gain = self.cross @ self.block
+            seen = self._gain @ self.cross.transpose(-1, -2)
+            self.left = torch.cat([covariance[:degrees] - seen, covariance[degrees:]])
+
+    def move(self, residual: Tensor) -> Tensor:
+        return pad(self._prior.per_degree(self._gain, residual), self._prior.harmonics.lmax**2)
+
+    def spread(self, z: Tensor) -> Tensor:
+        return self._prior.per_degree(self.left, self._points.spectral_adjoint(z))
+
+    def weigh(self, residual: Tensor, z: Tensor) -> Tensor:
+        """z_f (m, channels, l*l) of the joint system, where that of the soundings is ``z``."""
+        degrees = len(self.block)
+        pushed = self._prior.per_degree(self.cross.transpose(-1, -2), self._points.spectral_adjoint(z, degrees))
+        return self._prior.per_degree(self.block, residual - pushed)
+
+    def seen(self, z: Tensor) -> Tensor:
+        return self._points.spectral_apply(self.spread(z))
+
+    def matrix(self) -> Tensor:
+        return self._points.matrix(self.left)
+
+    def variance(self) -> Tensor:
+        return _at_points(self._prior, self._points, self.left)
+
+    def draw(self, white: Tensor, noises: Sequence[MemberNoise]) -> Tensor:
+        """Of the prior's, moved by what a perturbed forecast of nothing says of it."""
+        a = self._prior.per_degree(_root(self._covariance), white)
+        if self._term is None:
+            return a
+        error = self._term.variance.sqrt() * _white(noises, self._term.variance.shape, a.device)
+        return a + self.move(error - self._term.apply(a))
+
+
+class LocalBackground:
+    """Different from place to place."""
+
+    def __init__(self, prior: GaussianPrior, covariance: Tensor, points: PointOperator, local: LocalTerm) -> None:
+        self._prior, self._points, self._local = prior, points, local
+        eliminated = [_elimination(covariance, term) for term in local.terms]
+        self._gain = torch.stack([cross @ block for cross, block in eliminated])
+        crosses = torch.stack([cross for cross, _ in eliminated])
+        self._degrees = self._gain.shape[1]
+        self._roots = _root(covariance[: self._degrees] - self._gain @ crosses.transpose(-1, -2))
+        self._beyond = torch.cat([torch.zeros_like(covariance[: self._degrees]), covariance[self._degrees :]])
+        self._at_points = points.interpolate(local.weights)  # (nodes, n)
+
+    def move(self, residual: Tensor) -> Tensor:
+        """``residual`` (m, nodes, channels, l*l)."""
+        return pad(self._local.blend(self._of_nodes(self._gain, residual)), self._prior.harmonics.lmax**2)
+
+    def spread(self, z: Tensor) -> Tensor:
+        beyond = self._prior.per_degree(self._beyond, self._points.spectral_adjoint(z))
+        return beyond + self._coloured(self._whitened(z))
+
+    def seen(self, z: Tensor) -> Tensor:
+        prior, points = self._prior, self._points
+        beyond = points.spectral_apply(prior.per_degree(self._beyond, points.spectral_adjoint(z)))
+        white = self._whitened(z)[:, None].expand(-1, len(self._roots), -1, -1)
+        near = points.spectral_apply(self._of_nodes(self._roots, white).flatten(0, 1)).view(
+            len(z), len(self._roots), -1
+        )
+        return beyond + (self._at_points * near).sum(1)
+
+    def _whitened(self, z: Tensor) -> Tensor:
+        """Q' H' z, of the forecast's degrees (m, channels, l*l)."""
+        weighed = (z[:, None] * self._at_points).flatten(0, 1)
+        a = self._points.spectral_adjoint(weighed, self._degrees)
+        return self._of_nodes(self._roots, a.view(len(z), len(self._roots), self._prior.channels, -1)).sum(1)
+
+    def _coloured(self, white: Tensor) -> Tensor:
+        """Q of the forecast's degrees, as all coefficients."""
+        nodes = self._of_nodes(self._roots, white[:, None].expand(-1, len(self._roots), -1, -1))
+        return pad(self._local.blend(nodes), self._prior.harmonics.lmax**2)
+
+    def _of_nodes(self, matrices: Tensor, a: Tensor) -> Tensor:
+        """Each node's ``matrices`` (nodes, degrees, channels, channels) on its own a (m, nodes, channels, l*l)."""
+        pairs = zip(matrices, a.unbind(1), strict=True)
+        return torch.stack([self._prior.per_degree(matrix, one) for matrix, one in pairs], 1)
+
+    def matrix(self) -> Tensor:
+        total = self._points.matrix(self._beyond)
+        for n, first in enumerate(self._at_points):
+            for m, second in enumerate(self._at_points[: n + 1]):
+                both = self._points.matrix(self._roots[n] @ self._roots[m]).mul_(first[:, None]).mul_(second)
+                total.add_(both)
+                if m < n:
+                    total.add_(both.T)
+        return total
+
+    def variance(self) -> Tensor:
+        of_roots = [[_at_points(self._prior, self._points, q @ r) for r in self._roots] for q in self._roots]
+        pairs = torch.stack([torch.stack(row) for row in of_roots])  # (nodes, nodes, n)
+        near = torch.einsum("in,jn,ijn->n", self._at_points, self._at_points, pairs)
+        return near + _at_points(self._prior, self._points, self._beyond)
+
+    def draw(self, white: Tensor, noises: Sequence[MemberNoise]) -> Tensor:
+        return self._prior.per_degree(_root(self._beyond), white) + self._coloured(white[..., : self._degrees**2])
+
+
+def _elimination(covariance: Tensor, term: SpectralTerm) -> tuple[Tensor, Tensor]:
+    """V T' and (T V T' + R)^-1, both (degrees, channels, channels)."""
+    degrees = term.transform.shape[0]
+    variance = term.variance[:, torch.arange(degrees, device=covariance.device) ** 2].T  # (degrees, channels)
+    cross = covariance[:degrees] @ term.transform.transpose(-1, -2)
+    return cross, torch.linalg.inv(term.transform @ cross + torch.diag_embed(variance))
+
+
+def _at_points(prior: GaussianPrior, points: PointOperator, covariance: Tensor) -> Tensor:
+    modes = 2 * torch.arange(len(covariance), device=covariance.device) + 1
+    variance: Tensor = torch.einsum("l,lcc->c", modes.float(), covariance) / prior.scale**2 / (4 * math.pi)
+    return variance[points.channel] * points.weights.sum(-1).square()
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """The symmetric square root of each of (..., degrees, channels, channels)."""
+    values, vectors = torch.linalg.eigh(covariance.double())
+    root: Tensor = (vectors * values.clamp_min(0).sqrt()[..., None, :]) @ vectors.transpose(-1, -2)
+    return root.to(covariance.dtype)
+
+
+def _white(noises: Sequence[MemberNoise], shape: Sequence[int], device: torch.device) -> Tensor:
+    return torch.stack([noise.draw(shape) for noise in noises]).to(device)
+
+
+def pad(a: Tensor, length: int) -> Tensor:
+    """Coefficients (..., k) with zeros up to ``length``."""
+    return torch.nn.functional.pad(a, (0, length - a.shape[-1]))

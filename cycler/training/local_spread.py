@@ -1,0 +1,141 @@
+"""What members lack in spread, or have too much of, by channel and by what the forecast's spread says of a place.
+
+``spread.py`` measures one share of the Gaussian posterior's variance per degree, for all channels and places. How sure
+a network is of itself differs between channels, and between places that are known well and others. So what is added to
+members is multiplied by a factor, whose square F has one value for each channel and node of relative spread
+(``local_error.py``), such that in every node's places
+
+    variance of the members without it + F x variance of what is added  =  square error of their mean.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dacycle.cycler.assimilation.analysis import Analyst, Situation
+from dacycle.cycler.assimilation.local_error import NODES, node_weights, relative_spread
+from dacycle.cycler.assimilation.noise import MemberNoise
+from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, Place, advance, first_analysis
+from dacycle.cycler.products.atomic import write_atomically
+from dacycle.cycler.training.dataset import state
+from dacycle.cycler.training.unseen_worlds import UnseenWorld
+from dacycle.emulators.grid import Grid
+
+__all__ = ["Case", "Recording", "cycled", "inflation_square"]
+
+FloatArray = npt.NDArray[np.float32]
+Sums = npt.NDArray[np.float64]
+LARGEST = 6.0  # of the factor's square: more would be to trust the network's members for nothing
+
+
+@dataclass(frozen=True)
+class Case:
+    """One analysis, of normalised states, summed over places. ``lack`` (channels, nodes): by how much the variance of
+    members without anything added falls short of the square error of their mean, weighted by u_n; ``added`` (channels,
+    nodes, nodes): the variance of what is added for a factor of one, weighted by u_n u_m."""
+
+    lack: Sums
+    added: Sums
+
+    @classmethod
+    def of(
+        cls, grid: Grid, weights: FloatArray, members: FloatArray, deviations: FloatArray, truth: FloatArray
+    ) -> "Case":
+        """``members``, ``deviations`` (N, channels, nlat, nlon) in antithetic pairs, ``truth`` (channels, nlat, nlon);
+        ``weights`` (nodes, nlat, nlon).
+
+        The mean's own sampling error is allowed for, as in ``spread.lacking_spread``. ValueError below 4 members.
+        """
+        if len(members) < 4 or len(members) % 2:
+            raise ValueError(f"the spread of {len(members)} members cannot be judged; expected pairs, two or more")
+        pairs = members.astype(np.float64)
+        means, halves = (pairs[0::2] + pairs[1::2]) / 2, (pairs[0::2] - pairs[1::2]) / 2
+        between = means.var(0, ddof=1)
+        error = np.square(means.mean(0) - truth) - between / len(means)
+        lack = error - np.square(halves).mean(0) - between
+        added, area = np.square(deviations).mean(0), grid.weights[:, None]
+        return cls(
+            np.einsum("nij,cij->cn", weights, lack * area),
+            np.einsum("nij,mij,cij->cnm", weights, weights, added * area),
+        )
+
+    def save(self, path: Path) -> None:
+        """Whole or not at all."""
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.savez(file, lack=self.lack, added=self.added)
+
+        write_atomically(path, write)
+
+    @classmethod
+    def load(cls, path: Path) -> "Case":
+        """What ``save`` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            return cls(file["lack"], file["added"])
+
+
+def inflation_square(cases: Sequence[Case]) -> FloatArray:
+    """(nodes, channels): the factor's square F, from 0 to LARGEST. ValueError without a case."""
+    if not cases:
+        raise ValueError("the members' spread cannot be judged without an analysis")
+    lack, added = (np.mean([getattr(case, name) for case in cases], 0) for name in ("lack", "added"))
+    tiny = 1e-9 * np.trace(added, axis1=1, axis2=2)[:, None, None] * np.eye(added.shape[-1])
+    square = np.linalg.solve(added + tiny, lack[..., None])[..., 0]
+    return np.asarray(square.clip(0.0, LARGEST).T, dtype=np.float32)
+
+
+class Recording(Analyst):
+    """An analyst that keeps what it added last: for a factor of one, and with its own (m, channels, nlat, nlon)."""
+
+    deviations: Tensor
+    factored: Tensor
+
+    def added(self, situation: Situation, noises: Sequence[MemberNoise]) -> Tensor:
+        """As ``Analyst.added``."""
+        unit = replace(situation, world=replace(situation.world, local_inflation=None))
+        drawn = super().added(unit, noises)
+        own = situation.inflation_factor * drawn
+        scale = torch.as_tensor(situation.world.climatology.std / self.bundle.climatology.std)
+        self.deviations, self.factored = drawn * scale, own * scale
+        return own
+
+
+def cycled(unseen: UnseenWorld, analyst: Recording, skip: int) -> Iterator[Case]:
+    """Every analysis of the world but the first ``skip``, drawn as the product does by default.
+
+    The first analysis is of soundings alone. What is done stays in the folder and is read again.
+    """
+    world, nature, folder = unseen.world, unseen.nature, unseen.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    plan, path = METHODS["sda"], folder / "place.npz"
+    if path.is_file():
+        place = Place.load(path)
+    else:
+        world = replace(world, first=first_analysis(world, analyst))
+        place = Place.start(world, plan)
+    for number in range(len(world.batches)):
+        kept = folder / f"case-{number:04d}.npz"
+        if number >= place.number:
+            place, analysis = advance(world, plan, lambda method: analyst, place)
+            if number:
+                truth = state(nature, world.bundle.channels, nature.times.index(analysis.time))
+                _case(world.bundle, analyst, analysis, truth).save(kept)
+            place.save(path)
+        if number >= max(skip, 1):
+            yield Case.load(kept)
+
+
+def _case(bundle: Bundle, analyst: Recording, analysis: Analysis, truth: FloatArray) -> Case:
+    mean, std, forecast = bundle.climatology.mean(analysis.time), bundle.climatology.std, analysis.forecast
+    if forecast is None:
+        raise ValueError(f"the analysis of {analysis.time} had no forecast whose spread could be looked at")
+    weights = node_weights(relative_spread(bundle, std, analyst.prior.gaussian, forecast), NODES).cpu().numpy()
+    members = (analysis.states - mean) / std - analyst.factored.cpu().numpy()
+    return Case.of(bundle.grid, weights, members, analyst.deviations.cpu().numpy(), (truth - mean) / std)

@@ -1,0 +1,45 @@
+"""Worlds that no training saw, watched by several networks: what statistics of the cycle are measured over."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.experiments.osse_methods import World
+from dacycle.cycler.training.calibrate import observed
+from dacycle.cycler.training.dataset import Dataset, open_dataset
+from dacycle.cycler.training.super_resolution import Refiner
+from dacycle.emulators.emulator import Emulator
+
+__all__ = ["UnseenWorld", "experiment", "unseen_worlds"]
+
+
+@dataclass(frozen=True)
+class UnseenWorld:
+    """``nature``: the truth; ``world``: what is seen of it, no first analysis yet; ``folder``: what is done of it."""
+
+    told: str
+    nature: Dataset
+    world: World
+    folder: Path
+
+
+def unseen_worlds(args: argparse.Namespace, bundle: Bundle, emulator: Emulator) -> Iterator[UnseenWorld]:
+    """Every one of ``args.truth`` as each of ``args.networks`` sees it."""
+    for location, network in product(args.truth, args.networks):
+        nature = open_dataset(location, bundle.grid.shape)
+        batches = observed(bundle, nature, args.days, args.sites, network)
+        nothing = np.empty(0, np.float32)
+        world = World(bundle, emulator, batches, nothing, args.members, 0, lambda: Refiner(bundle, None))
+        folder = args.out / f"{Path(nature.name).stem}-{network}"
+        yield UnseenWorld(f"{nature.name}, network {network}", nature, world, folder)
+
+
+def experiment(args: argparse.Namespace, bundle: Bundle) -> dict[str, object]:
+    """What a folder of this experiment is claimed by."""
+    told = {name: vars(args)[name] for name in ("truth", "networks", "days", "members", "sites")}
+    return {"bundle": bundle.digest, **told}

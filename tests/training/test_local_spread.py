@@ -1,0 +1,59 @@
+"""What members lack in spread by channel and place, against a world where it is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dacycle.cycler.assimilation.local_error import NODES, node_weights
+from dacycle.cycler.training.local_spread import Case, inflation_square
+from dacycle.emulators.grid import gaussian_grid
+
+GRID, CHANNELS = gaussian_grid(32, 64), 2
+SPREAD = np.exp(np.sin(np.deg2rad(GRID.lat))[:, None] * 1.5) * np.ones(GRID.shape)
+WEIGHTS = node_weights(torch.as_tensor(SPREAD, dtype=torch.float32), NODES).numpy()
+WANTED = np.array([[0.5, 1.0, 1.5, 2.0], [2.0, 1.0, 1.0, 0.25]]).T  # (nodes, channels)
+
+
+def case(number: int, kept: float = 0.4, wanted: np.ndarray = WANTED) -> Case:
+    """Truth of unit variance around the mean, members of the share ``kept`` of it; the rest is what is added, for a
+    factor whose square is ``wanted`` at the nodes."""
+    rng = np.random.default_rng(number)
+
+    def draw(n: int) -> np.ndarray:
+        return rng.normal(size=(n, CHANNELS, *GRID.shape))
+
+    def pairs(half: np.ndarray) -> np.ndarray:
+        return np.stack([half, -half], 1).reshape(-1, *half.shape[1:])
+
+    square = np.einsum("nc,nij->cij", wanted, WEIGHTS)
+    members, added = pairs(np.sqrt(kept) * draw(4)), pairs(draw(4) * np.sqrt(abs(1 - kept) / square))
+    mean = draw(1)
+    return Case.of(GRID, WEIGHTS, mean + members, added, (mean + draw(1))[0])
+
+
+def test_the_factor_closes_the_gap_by_channel_and_node() -> None:
+    found = inflation_square([case(number) for number in range(60)])
+    np.testing.assert_allclose(found, WANTED, rtol=0.12)
+
+
+def test_members_with_too_much_spread_are_given_none() -> None:
+    found = inflation_square([case(number, kept=2.0) for number in range(10)])
+    np.testing.assert_array_equal(found, 0.0)
+
+
+def test_a_case_comes_back_from_its_file(tmp_path: Path) -> None:
+    before = case(1)
+    before.save(tmp_path / "case.npz")
+    after = Case.load(tmp_path / "case.npz")
+    for name in ("lack", "added"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+
+
+def test_nothing_is_said_without_analyses_or_of_a_single_pair() -> None:
+    with pytest.raises(ValueError, match="cannot be judged without an analysis"):
+        inflation_square([])
+    nothing = np.zeros((2, CHANNELS, *GRID.shape))
+    with pytest.raises(ValueError, match="2 members cannot be judged; expected pairs"):
+        Case.of(GRID, WEIGHTS, nothing, nothing, nothing[0])
