@@ -149,14 +149,7 @@ class LocalBackground:
         return torch.stack([self._prior.per_degree(matrix, one) for matrix, one in pairs], 1)
 
     def matrix(self) -> Tensor:
-        total = self._points.matrix(self._beyond)
-        for n, first in enumerate(self._at_points):
-            for m, second in enumerate(self._at_points[: n + 1]):
-                both = self._points.matrix(self._roots[n] @ self._roots[m]).mul_(first[:, None]).mul_(second)
-                total.add_(both)
-                if m < n:
-                    total.add_(both.T)
-        return total
+        return self._points.matrix(self._beyond, self._roots, self._at_points)
 
     def variance(self) -> Tensor:
         of_roots = [[_at_points(self._prior, self._points, q @ r) for r in self._roots] for q in self._roots]

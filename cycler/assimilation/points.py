@@ -47,8 +47,8 @@ class PointOperator:
         # standard deviation is taken as constant over the four corners there, which only the operator V sees.
         self._scale = self.weights.sum(-1)
         keys = torch.cat([corners.double(), interpolation.double().mul(1e6).round()], 1)
-        self._place, first = _distinct_rows(keys)
-        at_places = prior.harmonics.at_corners(corners[first], interpolation[first])
+        self._place, self._first = _distinct_rows(keys)
+        at_places = prior.harmonics.at_corners(corners[self._first], interpolation[self._first])
         self._harmonics = at_places / prior.scale  # (places, L*L)
         self._degree = prior.harmonics.degree
 
@@ -90,19 +90,34 @@ class PointOperator:
         parts = torch.split(self._harmonics, torch.bincount(self._degree).tolist(), 1)
         return torch.stack([(part @ part.T).flatten() for part in parts])
 
-    def matrix(self, covariance: Tensor) -> Tensor:
-        """H V H' (n, n) for ``covariance`` (at most L, channels, channels): block by block over pairs of channels."""
+    def matrix(self, covariance: Tensor, roots: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
+        """H V H' (n, n) for ``covariance`` (L, channels, channels): block by block over pairs of channels.
+
+        V may have more: Q Q' with Q = sum_k u_k R_k, ``roots`` R (nodes, degrees, channels, channels), symmetric, and
+        ``weights`` u (nodes, n) of the values, alike for those of one place.
+        """
         places = len(self._harmonics)
         count = torch.bincount(self.channel, minlength=self._channels).tolist()
         own = torch.split(self._place, count)
         result = torch.empty(len(self), len(self), device=covariance.device)
         rows = torch.split(result, count)
+        pairs = None if roots is None else torch.einsum("nlce,mled->nmlcd", roots, roots)
+        at = None if weights is None else weights[:, self._first]
         for c, row in enumerate(rows):
             if count[c] == 0:
                 continue
-            blocks = (covariance[:, c].T @ self._per_degree[: len(covariance)]).view(-1, places, places)
-            for d, block in enumerate(torch.split(row, count, 1)):
-                block.copy_(blocks[d][own[c]][:, own[d]])
+            blocks = (covariance[:, c, c:].T @ self._per_degree).view(-1, places, places)
+            if pairs is not None and at is not None:
+                near = self._per_degree[: pairs.shape[2]]
+                for first, of_first in zip(at, pairs, strict=True):
+                    inner = torch.zeros_like(blocks)
+                    for second, pair in zip(at, of_first, strict=True):
+                        inner.addcmul_((pair[:, c, c:].T @ near).view(-1, places, places), second)
+                    blocks.addcmul_(inner, first[:, None])
+            for d, block in enumerate(torch.split(row, count, 1)[c:], c):
+                block.copy_(blocks[d - c][own[c]][:, own[d]])
+                if d > c:
+                    torch.split(rows[d], count, 1)[c].copy_(block.T)
         return result.mul_(self._scale).mul_(self._scale[:, None])
 
     def within(self, rows: Tensor, variance: Tensor) -> Tensor:

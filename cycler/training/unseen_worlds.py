@@ -14,6 +14,7 @@ from dacycle.cycler.training.calibrate import observed
 from dacycle.cycler.training.dataset import Dataset, open_dataset
 from dacycle.cycler.training.super_resolution import Refiner
 from dacycle.emulators.emulator import Emulator
+from dacycle.errors import ConfigError
 
 __all__ = ["UnseenWorld", "experiment", "unseen_worlds"]
 
@@ -40,6 +41,10 @@ def unseen_worlds(args: argparse.Namespace, bundle: Bundle, emulator: Emulator) 
 
 
 def experiment(args: argparse.Namespace, bundle: Bundle) -> dict[str, object]:
-    """What a folder of this experiment is claimed by."""
+    """What a folder of this experiment is claimed by; ConfigError where its members say nothing of spread."""
+    if args.members < 4 or args.members % 2:
+        raise ConfigError(
+            f"--members {args.members}: spread is judged from pairs of members; expected two pairs or more"
+        )
     told = {name: vars(args)[name] for name in ("truth", "networks", "days", "members", "sites")}
     return {"bundle": bundle.digest, **told}

@@ -136,7 +136,7 @@ def test_where_forecasts_are_wrong_is_measured_by_their_spread(
     assert "network 2: 10 forecasts compared" in capsys.readouterr().out
     np.testing.assert_array_equal(open_bundle(str(tmp_path / "bundle")).local_error, after.local_error)
     assert main([*command, *settings, "--members", "2", "--out", str(tmp_path / "few")]) == 1
-    assert "2 members do not tell where a forecast is wrong; expected four or more" in capsys.readouterr().err
+    assert "--members 2: spread is judged from pairs of members; expected two pairs or more" in capsys.readouterr().err
 
 
 def test_persistent_weather_is_forecast_better_than_climatology(bundle: Path, runs: Path) -> None:
