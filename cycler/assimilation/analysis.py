@@ -240,7 +240,7 @@ class Analyst:
             return combined(gaussian, told, placed, usual) or told
 
         local, slopes, errors = None, world.local_slope, world.local_error
-        if METHODS[self._sampling.method].local and slopes is not None and errors is not None:
+        if METHODS[self.settings.method].local and slopes is not None and errors is not None:
             weights = local_weights(self.bundle, std, gaussian, forecast, age)
             if weights is not None:
                 local = LocalTerm(gaussian, [term(*of) for of in zip(slopes, errors, strict=True)], weights)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 
-__all__ = ["ForecastTerm", "SpectralTerm"]
+__all__ = ["ForecastTerm", "SpectralTerm", "colouring", "whitening"]
 
 # A forecast is never taken as perfect, nor as useless to the point of dividing by zero.
 SHARE_BOUNDS = (0.01, 0.995)
@@ -72,5 +72,15 @@ class ForecastTerm(SpectralTerm):
 
 def whitening(prior: GaussianPrior, degrees: int) -> Tensor:
     """(degrees, channels, channels): makes the climatological covariance of scaled coefficients the identity."""
-    values = prior.eigenvalues[:degrees].clamp_min(1e-6)
-    return prior.eigenvectors[:degrees].transpose(-1, -2) / values.sqrt()[..., None]
+    vectors, root = _factors(prior, degrees)
+    return vectors.transpose(-1, -2) / root[..., None]
+
+
+def colouring(prior: GaussianPrior, degrees: int) -> Tensor:
+    """The inverse of ``whitening``."""
+    vectors, root = _factors(prior, degrees)
+    return vectors * root[..., None, :]
+
+
+def _factors(prior: GaussianPrior, degrees: int) -> tuple[Tensor, Tensor]:
+    return prior.eigenvectors[:degrees], prior.eigenvalues[:degrees].clamp_min(1e-6).sqrt()

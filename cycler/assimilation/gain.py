@@ -12,7 +12,7 @@ needed.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -38,11 +38,6 @@ class Observations:
     innovation: Tensor
     forecast: SpectralTerm | None
     local: LocalTerm | None = None
-
-    @property
-    def even(self) -> "Observations":
-        """The same with an error of the forecast that is the same everywhere."""
-        return replace(self, local=None)
 
     def misfit(self, a: Tensor) -> Tensor | None:
         """What the forecast says less what scaled coefficients ``a`` (m, channels, L*L) say: (m, channels, l*l), with

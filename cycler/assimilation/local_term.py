@@ -13,7 +13,7 @@ from torch import Tensor
 from dacycle.cycler.assimilation.fields import regrid
 from dacycle.cycler.assimilation.forecast_term import SpectralTerm
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
-from dacycle.emulators.grid import Grid, gaussian_grid
+from dacycle.emulators.grid import gaussian_grid
 from dacycle.emulators.spectral import Harmonics
 
 __all__ = ["LocalTerm"]
@@ -39,7 +39,7 @@ class LocalTerm:
     def _small(self) -> tuple[Harmonics, Harmonics, Tensor]:
         """On a grid that resolves products of the forecast's degrees with weights of half as many."""
         grid, rows = self._prior.grid, min(2 * ((3 * self._degrees + 3) // 4), self._prior.grid.shape[0])
-        small: Grid = gaussian_grid(rows, 2 * rows)
+        small = gaussian_grid(rows, 2 * rows)
         device = self.weights.device
         narrow, wide = (Harmonics(small, k).to(device) for k in (self._degrees, min(rows, self._prior.harmonics.lmax)))
         return narrow, wide, regrid(self.weights.cpu(), grid, small).to(device)

@@ -30,7 +30,6 @@ OPTIMAL_INTERPOLATION = Method(
     "the Gaussian prior alone: a climatological covariance of all channels per degree (optimal interpolation, 3D-Var)",
     "Gandin 1963; Lorenc 1986",
     network=False,
-    local=True,
 )
 
 METHODS: dict[str, Method] = {

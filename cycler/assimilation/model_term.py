@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.forecast_term import SpectralTerm, whitening
+from dacycle.cycler.assimilation.forecast_term import SpectralTerm, colouring, whitening
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 
 __all__ = ["ModelField", "combined"]
@@ -63,7 +63,7 @@ def combined(
         coefficients = prior.analyse(padded)[0, rows, :count]
         weighed[rows] += torch.einsum("kcd,dk->ck", precision[degree], coefficients)
     whiten = whitening(prior, degrees)
-    back = torch.linalg.inv(whiten)
+    back = colouring(prior, degrees)
     j, rotation = torch.linalg.eigh(back.transpose(-1, -2) @ information @ back)
     j = j.clamp_min(LEAST_INFORMATION)
     transform = rotation.transpose(-1, -2) @ whiten

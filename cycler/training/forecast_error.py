@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dacycle.cycler.assimilation.forecast_term import colouring, whitening
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 
-__all__ = ["ForecastStatistics", "Regression", "calibration", "first_guess", "pool", "whitening"]
+__all__ = ["ForecastStatistics", "Regression", "calibration", "first_guess", "pool"]
 
 SHARE_BOUNDS = (0.01, 0.99)
 NEIGHBOURS = 2  # degrees on either side that lend their samples
@@ -54,8 +55,8 @@ class Regression:
     def __init__(self, prior: GaussianPrior, first: ForecastStatistics, worth: float) -> None:
         """``first``: what is thought before any pair, ``worth`` as much as so many of them."""
         self._prior, self._degrees = prior, len(first.slope)
-        self._whiten, self._back = whitening(prior, self._degrees)
-        slope = self._whiten @ first.slope @ self._back
+        self._whiten, back = whitening(prior, self._degrees), colouring(prior, self._degrees)
+        slope = self._whiten @ first.slope @ back
         error = self._whiten @ first.covariance @ self._whiten.transpose(-1, -2)
         climate = torch.eye(prior.channels).expand_as(slope)  # the forecast's variance
         upper = torch.cat([climate, slope.transpose(-1, -2)], -1)
@@ -92,15 +93,8 @@ def calibration(prior: GaussianPrior, moments: Tensor) -> ForecastStatistics:
     error = xx - cross - cross.transpose(-1, -2) + slope @ ff @ slope.transpose(-1, -2)
     share, rotation = torch.linalg.eigh(error)
     error = (rotation * share.clamp(*SHARE_BOUNDS)[..., None, :]) @ rotation.transpose(-1, -2)
-    whiten, back = whitening(prior, degrees)
+    whiten, back = whitening(prior, degrees), colouring(prior, degrees)
     return ForecastStatistics(back @ slope @ whiten, back @ error @ back.transpose(-1, -2))
-
-
-def whitening(prior: GaussianPrior, degrees: int) -> tuple[Tensor, Tensor]:
-    """W with W C W' = 1 for the climatological covariance C, and its inverse (degrees, channels, channels)."""
-    values = prior.eigenvalues[:degrees].clamp_min(1e-6)
-    vectors = prior.eigenvectors[:degrees]
-    return vectors.transpose(-1, -2) / values.sqrt()[..., None], vectors * values.sqrt()[..., None, :]
 
 
 def pool(moments: Tensor, modes: Tensor, degree: int) -> Tensor:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dacycle.cycler.assimilation.forecast_term import whitening
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
-from dacycle.cycler.training.forecast_error import ForecastStatistics, calibration, pool, whitening
+from dacycle.cycler.training.forecast_error import ForecastStatistics, calibration, pool
 
 __all__ = ["guessed_moments", "local_statistics", "pair_moments", "stacked"]
 
@@ -47,7 +48,7 @@ def local_statistics(prior: GaussianPrior, moments: Tensor) -> list[ForecastStat
     """One for each node, of the sum of ``pair_moments``."""
     n, degrees = prior.channels, moments.shape[1]
     modes = 2.0 * torch.arange(degrees) + 1
-    whiten = whitening(prior, degrees)[0]
+    whiten = whitening(prior, degrees)
     climate = prior.covariance[:degrees].diagonal(dim1=1, dim2=2)
     found = []
     for of_node in moments:

@@ -147,7 +147,7 @@ def test_equal_nodes_are_as_no_nodes() -> None:
         Conditioner(prior, prior.covariance, prior.rest, o).solve(
             (o.innovation - o.points.apply(zero), o.misfit(prior.analyse(zero))), tolerance=1e-6
         )
-        for o in (replace(observations, local=same), observations.even)
+        for o in (replace(observations, local=same), replace(observations, local=None))
     )
     assert (with_nodes.increment - without.increment).norm() < 1e-3 * without.increment.norm()
 
@@ -226,3 +226,14 @@ def test_what_is_added_follows_channel_and_what_the_forecasts_spread_says(tiny_b
     np.testing.assert_allclose(added[1][:, north], added[0][:, north], atol=1e-3)
     assert np.square(added[1][:, south]).mean() > 2.0 * np.square(added[0][:, south]).mean()
     np.testing.assert_allclose(added[1].mean(0), 0.0, atol=1e-3)  # the mean of a pair stays
+
+
+def test_only_the_methods_that_say_so_take_the_error_by_place(tiny_bundle: Bundle) -> None:
+    batch, _ = made_up(tiny_bundle)
+    forecast = members(tiny_bundle, agreeing_north=True)
+    for method, local in (("sda", True), ("oi", False), ("mmps", False)):
+        drawn = [
+            Analyst(b, Settings(method, 2)).draw(TIME, batch, forecast, [1], 0)
+            for b in (tiny_bundle, made_local(tiny_bundle))
+        ]
+        assert np.array_equal(*drawn) != local, method
