@@ -24,7 +24,7 @@ from dacycle.emulators.grid import Grid, gaussian_grid
 from dacycle.emulators.season import season_basis
 from dacycle.errors import BundleError
 
-__all__ = ["STATISTICS_HOURS", "Bundle", "Card", "Climatology", "NetworkCard", "open_bundle"]
+__all__ = ["NODES", "STATISTICS_HOURS", "Bundle", "Card", "Climatology", "NetworkCard", "open_bundle"]
 
 FloatArray = npt.NDArray[np.float32]
 DEFAULT = Path(__file__).resolve().parent.parent / "emulators" / "bundles" / "default"
@@ -32,6 +32,8 @@ FORMAT = 1
 FILES = ("bundle.toml", "prior.safetensors", "emulator.safetensors", "statics.nc")
 STATISTICS_HOURS = 12.0
 """The lead of the forecasts that a bundle's error statistics were estimated from."""
+NODES = (0.15, 0.45, 1.0, 2.0)
+"""The relative spreads of an emulator's members that statistics by place are for (``assimilation/local_error.py``)."""
 PACKED_MAXIMUM = 32766  # 32767 and its negative are netCDF's default fill value or next to it
 
 
@@ -163,7 +165,11 @@ def open_bundle(location: str) -> Bundle:
         statistics = read("forecast_slope", -1, n, n), read("forecast_error_covariance", -1, n, n)
         known = "analysis_inflation" in file.variables
         inflation = read("analysis_inflation", -1) if known else np.zeros(len(statistics[0]), np.float32)
-        m = len(statistics[0])
-        measured = {"local_slope": (-1, m, n, n), "local_error_covariance": (-1, m, n, n), "local_inflation": (-1, n)}
-        local = [read(name, *shape) if name in file.variables else None for name, shape in measured.items()]
-    return Bundle(path, card, channels, grid, coarse, climatology, *statics, *statistics, inflation, *local)
+        m, k = len(statistics[0]), len(NODES)
+        by_place = {"local_slope": (k, m, n, n), "local_error_covariance": (k, m, n, n)}
+        measured = any(name in file.variables for name in by_place)
+        slope, wrong = (read(name, *shape) if measured else None for name, shape in by_place.items())
+        factor = read("local_inflation", k, n) if "local_inflation" in file.variables else None
+    return Bundle(
+        path, card, channels, grid, coarse, climatology, *statics, *statistics, inflation, slope, wrong, factor
+    )

@@ -18,12 +18,11 @@ from torch import Tensor
 from dacycle.cycler.assimilation.ageing import Age
 from dacycle.cycler.assimilation.fields import regrid
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
-from dacycle.cycler.bundle import STATISTICS_HOURS, Bundle
+from dacycle.cycler.bundle import NODES, STATISTICS_HOURS, Bundle
 
-__all__ = ["NODES", "local_weights", "node_weights", "relative_spread"]
+__all__ = ["local_weights", "node_weights", "relative_spread"]
 
 FloatArray = npt.NDArray[np.float32]
-NODES = (0.15, 0.45, 1.0, 2.0)
 FEWEST_MEMBERS = 4
 SMOOTHING_KM = 500.0
 EARTH_RADIUS_KM = 6371.0

@@ -11,8 +11,8 @@ from torch import Tensor
 from dacycle.cycler.assimilation.ageing import YOUNG
 from dacycle.cycler.assimilation.analysis import Analyst
 from dacycle.cycler.assimilation.fields import lift
-from dacycle.cycler.assimilation.local_error import NODES, local_weights
-from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.assimilation.local_error import local_weights
+from dacycle.cycler.bundle import NODES, Bundle
 from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, Place, advance, first_analysis
 from dacycle.cycler.products.atomic import write_atomically
 from dacycle.cycler.training.dataset import Dataset, state

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.analysis import Analyst, Situation
-from dacycle.cycler.assimilation.local_error import NODES, node_weights, relative_spread
+from dacycle.cycler.assimilation.local_error import node_weights, relative_spread
 from dacycle.cycler.assimilation.noise import MemberNoise
-from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.bundle import NODES, Bundle
 from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, Place, advance, first_analysis
 from dacycle.cycler.products.atomic import write_atomically
 from dacycle.cycler.training.dataset import state

@@ -34,8 +34,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from dacycle.cycler.assimilation.analysis import Settings
-    from dacycle.cycler.assimilation.local_error import NODES
-    from dacycle.cycler.bundle import open_bundle
+    from dacycle.cycler.bundle import NODES, open_bundle
     from dacycle.cycler.experiments.claim import claim
     from dacycle.cycler.training.bundle import copy_bundle, write_measured
     from dacycle.cycler.training.local_spread import Recording, cycled, inflation_square

@@ -15,12 +15,12 @@ from dacycle.cycler.assimilation.background import LocalBackground, pad
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.guidance import SpectralGuidance
-from dacycle.cycler.assimilation.local_error import NODES, local_weights, node_weights, relative_spread
+from dacycle.cycler.assimilation.local_error import local_weights, node_weights, relative_spread
 from dacycle.cycler.assimilation.local_term import LocalTerm
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.posterior import gaussian_deviations, gaussian_posterior
 from dacycle.cycler.assimilation.sampler import sample
-from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.bundle import NODES, Bundle
 from tests.assimilation.test_analysis import made_up
 from tests.assimilation.test_closed_form import (
     CHANNELS,

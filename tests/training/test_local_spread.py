@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from dacycle.cycler.assimilation.local_error import NODES, node_weights
+from dacycle.cycler.assimilation.local_error import node_weights
+from dacycle.cycler.bundle import NODES
 from dacycle.cycler.training.local_spread import Case, inflation_square
 from dacycle.emulators.grid import gaussian_grid
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
-from dacycle.cycler.assimilation.local_error import NODES, node_weights
+from dacycle.cycler.assimilation.local_error import node_weights
+from dacycle.cycler.bundle import NODES
 from dacycle.cycler.training.forecast_error import ForecastStatistics
 from dacycle.cycler.training.local_statistics import guessed_moments, local_statistics, pair_moments
 from dacycle.emulators.grid import gaussian_grid
