@@ -21,7 +21,7 @@ def test_page_follows_a_daemon_without_reloading(tmp_path: Path, tiny_bundle_pat
     archive = soundings(tmp_path / "archive", times)
     cycle = {"first": START, "cutoff_hours": 12, "early_stream": False}
     slow = {"members": 4, "chunk": 1, "threads": 1}  # longer than the page takes to look again
-    chosen = config(tmp_path, archive, tiny_bundle_path, cycle=cycle, ensemble=slow, assimilation={"steps": 120})
+    chosen = config(tmp_path, archive, tiny_bundle_path, cycle=cycle, ensemble=slow, assimilation={"steps": 400})
     with running(chosen, hours(37)) as daemon, browser() as page:
         address = daemon.until("started")["url"]
         daemon.until("cycle_end", cycle="2021-03-01T12")
