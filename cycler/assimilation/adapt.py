@@ -50,14 +50,14 @@ def adapt(
     ``hours``. Returns what this analysis stands on and what the next one starts from. The analysis solves for the
     bias itself, so it takes the one expected before; and a forecast was made for the climate known before.
     """
-    points, innovation = point_operator(known.world(bundle), prior, batch, batch.analysis_time)
+    world = known.world(bundle)
+    points, innovation = point_operator(world, prior, batch, batch.analysis_time)
     factors, information = known.factors.copy(), known.information.copy()
     bias, spread = known.bias.copy(), known.bias_covariance.copy()
     departure, local = innovation, None
     if forecast is not None:
-        std = known.world(bundle).climatology.std
-        local = local_weights(bundle, std, prior, forecast, Age(hours, hours))
-        departure = innovation - points.apply(expected(bundle, prior, known, forecast, batch, local)[None])[0]
+        local = local_weights(bundle, world.climatology.std, prior, forecast, Age(hours, hours))
+        departure = innovation - points.apply(expected(world, prior, forecast, batch, local)[None])[0]
     basis = bias_operator(points, prior, known)
     for c in range(len(known.channels)):
         rows = torch.nonzero(points.channel == c)[:, 0]
@@ -92,27 +92,26 @@ def adapt(
 
 
 def expected(
-    bundle: Bundle,
+    world: Bundle,
     prior: GaussianPrior,
-    known: Adaptation,
     forecast: npt.NDArray[np.float32],
     batch: ObservationBatch,
     local: Tensor | None = None,
 ) -> Tensor:
     """E[x | f] (channels, nlat, nlon): the calibrated mean forecast as a normalised anomaly, with ``local`` weights
     (nodes, nlat, nlon) or the same everywhere."""
-    world, time = known.world(bundle), batch.analysis_time
+    time = batch.analysis_time
     anomaly = (lift(world, forecast.mean(0), time) - world.climatology.mean(time)) / world.climatology.std
-    a = prior.analyse(torch.as_tensor(anomaly)[None])[..., : len(bundle.forecast_slope) ** 2]
+    a = prior.analyse(torch.as_tensor(anomaly)[None])[..., : len(world.forecast_slope) ** 2]
 
     def calibrated(slope: npt.NDArray[np.float32]) -> Tensor:
         kept = pad(prior.per_degree(torch.as_tensor(slope), a), prior.harmonics.lmax**2)
         field: Tensor = prior.synthesise(kept)[0]
         return field
 
-    if local is None or bundle.local_slope is None:
-        return calibrated(bundle.forecast_slope)
-    blended = zip(local, bundle.local_slope, strict=True)
+    if local is None or world.local_slope is None:
+        return calibrated(world.forecast_slope)
+    blended = zip(local, world.local_slope, strict=True)
     return sum((weight * calibrated(slope) for weight, slope in blended), torch.zeros(()))
 
 

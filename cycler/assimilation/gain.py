@@ -82,7 +82,7 @@ class Conditioner:
             self.background = EvenBackground(prior, covariance, points, observations.forecast)
         self._own = 1 + rest[points.channel] * points.weights.square().sum(-1)
 
-    @property
+    @cached_property
     def expected(self) -> Tensor:
         """(1, channels, L*L): the mean of the state given the forecast alone."""
         nothing = torch.zeros(1, self.prior.channels, self.prior.harmonics.lmax**2, device=self.covariance.device)

@@ -13,7 +13,7 @@ from dacycle.cycler.assimilation.analysis import Analyst
 from dacycle.cycler.assimilation.fields import lift
 from dacycle.cycler.assimilation.local_error import local_weights
 from dacycle.cycler.bundle import NODES, Bundle
-from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, Place, advance, first_analysis
+from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, advance
 from dacycle.cycler.products.atomic import write_atomically
 from dacycle.cycler.training.dataset import Dataset, state
 from dacycle.cycler.training.forecast_error import ForecastStatistics
@@ -38,16 +38,10 @@ def followed(unseen: UnseenWorld, analyst: Analyst, skip: int) -> Iterator[Tenso
     The statistics in force follow from the bundle's own and the pairs until then. What is done stays in the folder.
     """
     bundle, folder, plan = unseen.world.bundle, unseen.folder, METHODS["sda"]
-    folder.mkdir(parents=True, exist_ok=True)
     gaussian = analyst.prior.gaussian
     even = ForecastStatistics(torch.as_tensor(bundle.forecast_slope), torch.as_tensor(bundle.forecast_error))
     moments = WORTH * guessed_moments(gaussian, even, len(NODES), 1 / len(NODES))
-    world, path = unseen.world, folder / "place.npz"
-    if path.is_file():
-        place = Place.load(path)
-    else:
-        world = replace(world, first=first_analysis(world, analyst))
-        place = Place.start(world, plan)
+    world, place = unseen.begin(analyst, plan)
     for number in range(len(world.batches)):
         kept = folder / f"pair-{number:04d}.npy"
         if number >= place.number:
@@ -55,7 +49,7 @@ def followed(unseen: UnseenWorld, analyst: Analyst, skip: int) -> Iterator[Tenso
             place, analysis = advance(replace(world, bundle=analyst.bundle), plan, lambda method: analyst, place)
             if number:
                 _write(kept, _pair(analyst, analysis, unseen.nature, len(even.slope)))
-            place.save(path)
+            place.save(unseen.place)
         if number:
             pair = torch.as_tensor(np.fromfile(kept, np.float32)).view(moments.shape)
             moments = KEEP * moments + pair

@@ -6,24 +6,16 @@ OUT/bundle/         the bundle with the statistics found
 """
 
 import argparse
-from pathlib import Path
+
+from dacycle.cycler.bundle import NODES
+from dacycle.cycler.training.unseen_arguments import add_unseen_arguments, begin
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--bundle", default="default")
-    truth = "nature runs or zarr stores that no training saw, best of several seasons"
-    parser.add_argument("--truth", required=True, nargs="+", help=truth)
-    parser.add_argument("--days", type=float, default=16.0, help="how many of their last days are cycled over")
-    parser.add_argument("--members", type=int, default=8)
-    parser.add_argument("--sites", type=int, default=500, help="of the simulated network")
-    parser.add_argument("--networks", type=int, nargs="+", default=[99], help="seeds of the networks")
-    parser.add_argument("--skip", type=int, default=6, help="first analysis times of each that count for nothing")
-    parser.add_argument("--version", help="of the new bundle; unset: the old one's")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=0)
+    add_unseen_arguments(parser, days=16.0, networks=[99], skip=6, told="seeds of the networks")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,18 +23,12 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from dacycle.cycler.assimilation.analysis import Analyst, Settings
-    from dacycle.cycler.bundle import NODES, open_bundle
-    from dacycle.cycler.experiments.claim import claim
     from dacycle.cycler.training.bundle import copy_bundle, write_measured
     from dacycle.cycler.training.local_cycle import followed, with_local_statistics
-    from dacycle.cycler.training.unseen_worlds import experiment, unseen_worlds
+    from dacycle.cycler.training.unseen_worlds import unseen_worlds
     from dacycle.emulators.registry import load_emulator
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    bundle = open_bundle(args.bundle)
-    args.out.mkdir(parents=True, exist_ok=True)
-    claim(args.out, experiment(args, bundle))
+    bundle = begin(args)
     analyst, emulator = Analyst(bundle, Settings()), load_emulator(bundle)
     pairs = []
     for unseen in unseen_worlds(args, bundle, emulator):

@@ -21,7 +21,7 @@ from dacycle.cycler.assimilation.analysis import Analyst, Situation
 from dacycle.cycler.assimilation.local_error import node_weights, relative_spread
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.bundle import NODES, Bundle
-from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, Place, advance, first_analysis
+from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, advance
 from dacycle.cycler.products.atomic import write_atomically
 from dacycle.cycler.training.dataset import state
 from dacycle.cycler.training.unseen_worlds import UnseenWorld
@@ -112,14 +112,8 @@ def cycled(unseen: UnseenWorld, analyst: Recording, skip: int) -> Iterator[Case]
 
     The first analysis is of soundings alone. What is done stays in the folder and is read again.
     """
-    world, nature, folder = unseen.world, unseen.nature, unseen.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    plan, path = METHODS["sda"], folder / "place.npz"
-    if path.is_file():
-        place = Place.load(path)
-    else:
-        world = replace(world, first=first_analysis(world, analyst))
-        place = Place.start(world, plan)
+    nature, folder, plan = unseen.nature, unseen.folder, METHODS["sda"]
+    world, place = unseen.begin(analyst, plan)
     for number in range(len(world.batches)):
         kept = folder / f"case-{number:04d}.npz"
         if number >= place.number:
@@ -127,7 +121,7 @@ def cycled(unseen: UnseenWorld, analyst: Recording, skip: int) -> Iterator[Case]
             if number:
                 truth = state(nature, world.bundle.channels, nature.times.index(analysis.time))
                 _case(world.bundle, analyst, analysis, truth).save(kept)
-            place.save(path)
+            place.save(unseen.place)
         if number >= max(skip, 1):
             yield Case.load(kept)
 

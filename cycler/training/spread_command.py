@@ -6,46 +6,30 @@ OUT/bundle/         the bundle with the factors found
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
+
+from dacycle.cycler.bundle import NODES
+from dacycle.cycler.training.unseen_arguments import add_unseen_arguments, begin
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--bundle", default="default")
-    truth = "nature runs or zarr stores that no training saw, best of several seasons"
-    parser.add_argument("--truth", required=True, nargs="+", help=truth)
-    parser.add_argument("--days", type=float, default=24.0, help="how many of their last days are cycled over")
-    parser.add_argument("--members", type=int, default=8)
-    parser.add_argument("--sites", type=int, default=500, help="of the simulated network")
     told = "seeds of the networks: what is lacking differs with where soundings are; every world is seen by each"
-    parser.add_argument("--networks", type=int, nargs="+", default=[99, 7], help=told)
-    parser.add_argument("--skip", type=int, default=8, help="first analysis times of each that count for nothing")
-    parser.add_argument("--version", help="of the new bundle; unset: the old one's")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=0)
+    add_unseen_arguments(parser, days=24.0, networks=[99, 7], skip=8, told=told)
 
 
 def run(args: argparse.Namespace) -> int:
     """Cycle, compare, write; returns the exit code."""
-    import torch
-
     from dacycle.cycler.assimilation.analysis import Settings
-    from dacycle.cycler.bundle import NODES, open_bundle
-    from dacycle.cycler.experiments.claim import claim
     from dacycle.cycler.training.bundle import copy_bundle, write_measured
     from dacycle.cycler.training.local_spread import Recording, cycled, inflation_square
-    from dacycle.cycler.training.unseen_worlds import experiment, unseen_worlds
+    from dacycle.cycler.training.unseen_worlds import unseen_worlds
     from dacycle.emulators.registry import load_emulator
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    bundle = open_bundle(args.bundle)
-    args.out.mkdir(parents=True, exist_ok=True)
-    claim(args.out, experiment(args, bundle))
+    bundle = begin(args)
     analyst, emulator = Recording(bundle, Settings()), load_emulator(bundle)
     cases = []
     for unseen in unseen_worlds(args, bundle, emulator):

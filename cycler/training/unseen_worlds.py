@@ -2,21 +2,21 @@
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
+from dacycle.cycler.assimilation.analysis import Analyst
 from dacycle.cycler.bundle import Bundle
-from dacycle.cycler.experiments.osse_methods import World
+from dacycle.cycler.experiments.osse_methods import Place, Plan, World, first_analysis
 from dacycle.cycler.training.calibrate import observed
 from dacycle.cycler.training.dataset import Dataset, open_dataset
 from dacycle.cycler.training.super_resolution import Refiner
 from dacycle.emulators.emulator import Emulator
-from dacycle.errors import ConfigError
 
-__all__ = ["UnseenWorld", "experiment", "unseen_worlds"]
+__all__ = ["UnseenWorld", "unseen_worlds"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,19 @@ class UnseenWorld:
     world: World
     folder: Path
 
+    def begin(self, analyst: Analyst, plan: Plan) -> tuple[World, Place]:
+        """Where the folder says that ``plan`` is, or its start from a first analysis of soundings alone."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.place.is_file():
+            return self.world, Place.load(self.place)
+        world = replace(self.world, first=first_analysis(self.world, analyst))
+        return world, Place.start(world, plan)
+
+    @property
+    def place(self) -> Path:
+        """The file that says how far it is."""
+        return self.folder / "place.npz"
+
 
 def unseen_worlds(args: argparse.Namespace, bundle: Bundle, emulator: Emulator) -> Iterator[UnseenWorld]:
     """Every one of ``args.truth`` as each of ``args.networks`` sees it."""
@@ -38,13 +51,3 @@ def unseen_worlds(args: argparse.Namespace, bundle: Bundle, emulator: Emulator) 
         world = World(bundle, emulator, batches, nothing, args.members, 0, lambda: Refiner(bundle, None))
         folder = args.out / f"{Path(nature.name).stem}-{network}"
         yield UnseenWorld(f"{nature.name}, network {network}", nature, world, folder)
-
-
-def experiment(args: argparse.Namespace, bundle: Bundle) -> dict[str, object]:
-    """What a folder of this experiment is claimed by; ConfigError where its members say nothing of spread."""
-    if args.members < 4 or args.members % 2:
-        raise ConfigError(
-            f"--members {args.members}: spread is judged from pairs of members; expected two pairs or more"
-        )
-    told = {name: vars(args)[name] for name in ("truth", "networks", "days", "members", "sites")}
-    return {"bundle": bundle.digest, **told}
