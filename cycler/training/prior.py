@@ -18,6 +18,7 @@ from torch import Tensor
 from dacycle.cycler.assimilation.prior import HIGHEST_LEVEL, DiffusionPrior
 from dacycle.cycler.training.frames import Frames
 from dacycle.cycler.training.optimiser import Optimiser
+from dacycle.cycler.training.widening import widened
 from dacycle.errors import BundleError
 
 __all__ = ["LEVELS", "PriorSettings", "begin_from", "evaluate", "train_prior"]
@@ -87,22 +88,27 @@ def train_prior(
             }
             torch.save(state, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
+            paused = time.monotonic()  # the budget is for training: a slow validation must not eat it up
             ratios = evaluate(_with(prior, average), validation)
             _with(prior, current)
+            begun += time.monotonic() - paused
             told = " ".join(f"{level:g}:{ratio:.2f}" for level, ratio in zip(LEVELS, ratios, strict=True))
             progress(f"{spent:.0f} s, step {step}, loss {sum(losses[-50:]) / len(losses[-50:]):.3f}, validation {told}")
     return _with(prior, average)
 
 
 def begin_from(prior: DiffusionPrior, path: Path) -> None:
-    """Give ``prior`` the network of another one, from its ``prior.safetensors``; BundleError where it does not fit."""
+    """Give ``prior`` the network of another one, from its ``prior.safetensors``, widened where ``prior``'s is wider.
+
+    BundleError where it does not fit."""
     try:
         weights = load_file(path)
         own = {key.removeprefix("network."): value for key, value in weights.items() if key.startswith("network.")}
-        prior.network.load_state_dict(own)
-    except (OSError, SafetensorError, RuntimeError) as error:
+        prior.network.load_state_dict(widened(own, prior.network.state_dict()))
+    except (OSError, SafetensorError, ValueError) as error:
         told = " ".join(str(error).split())[:300]
-        raise BundleError(f"{path}: expected a prior of the same --fold, --widths and --blocks; {told}") from error
+        expected = "expected a prior of the same --fold and --blocks, with --widths that yours are multiples of"
+        raise BundleError(f"{path}: {expected}; {told}") from error
 
 
 def _rate(settings: PriorSettings, step: int, spent: float) -> float:

@@ -30,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grid", nargs=2, type=int, default=[128, 256], metavar=("NLAT", "NLON"), help="of zarr stores"
     )
-    parser.add_argument("--initial", type=Path, help="prior.safetensors: its network alone is trained further")
+    parser.add_argument(
+        "--initial",
+        type=Path,
+        help="prior.safetensors: its network alone is trained further; --widths may be multiples of its own",
+    )
     parser.add_argument("--validation-days", type=float, default=15.0, help="end of each run, kept from training")
     parser.add_argument("--out", type=Path, required=True, help="folder of the result; a checkpoint in it is resumed")
     parser.add_argument("--seconds", type=float, required=True, help="training time")
