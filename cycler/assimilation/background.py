@@ -112,12 +112,15 @@ class LocalBackground:
         crosses = torch.stack([cross for cross, _ in eliminated])
         self._degrees = self._gain.shape[1]
         self._roots = _root(covariance[: self._degrees] - self._gain @ crosses.transpose(-1, -2))
+        self._tall = self._roots.transpose(0, 1).flatten(1, 2)  # (degrees, nodes * channels, channels)
         self._beyond = torch.cat([torch.zeros_like(covariance[: self._degrees]), covariance[self._degrees :]])
         self._at_points = points.interpolate(local.weights)  # (nodes, n)
 
     def move(self, residual: Tensor) -> Tensor:
         """``residual`` (m, nodes, channels, l*l)."""
-        return pad(self._local.blend(self._of_nodes(self._gain, residual)), self._prior.harmonics.lmax**2)
+        pairs = zip(self._gain, residual.unbind(1), strict=True)
+        moved = torch.stack([self._prior.per_degree(gain, of_node) for gain, of_node in pairs], 1)
+        return pad(self._local.blend(moved), self._prior.harmonics.lmax**2)
 
     def spread(self, z: Tensor) -> Tensor:
         beyond = self._prior.per_degree(self._beyond, self._points.spectral_adjoint(z))
@@ -126,27 +129,24 @@ class LocalBackground:
     def seen(self, z: Tensor) -> Tensor:
         prior, points = self._prior, self._points
         beyond = points.spectral_apply(prior.per_degree(self._beyond, points.spectral_adjoint(z)))
-        white = self._whitened(z)[:, None].expand(-1, len(self._roots), -1, -1)
-        near = points.spectral_apply(self._of_nodes(self._roots, white).flatten(0, 1)).view(
-            len(z), len(self._roots), -1
-        )
-        return beyond + (self._at_points * near).sum(1)
+        near = points.spectral_apply(self._of_nodes(self._whitened(z)).flatten(0, 1))
+        return beyond + (self._at_points * near.view(len(z), len(self._roots), -1)).sum(1)
 
     def _whitened(self, z: Tensor) -> Tensor:
         """Q' H' z, of the forecast's degrees (m, channels, l*l)."""
         weighed = (z[:, None] * self._at_points).flatten(0, 1)
         a = self._points.spectral_adjoint(weighed, self._degrees)
-        return self._of_nodes(self._roots, a.view(len(z), len(self._roots), self._prior.channels, -1)).sum(1)
+        stacked = a.view(len(z), len(self._roots) * self._prior.channels, -1)
+        return self._prior.per_degree(self._tall.transpose(-1, -2), stacked)
 
     def _coloured(self, white: Tensor) -> Tensor:
         """Q of the forecast's degrees, as all coefficients."""
-        nodes = self._of_nodes(self._roots, white[:, None].expand(-1, len(self._roots), -1, -1))
-        return pad(self._local.blend(nodes), self._prior.harmonics.lmax**2)
+        return pad(self._local.blend(self._of_nodes(white)), self._prior.harmonics.lmax**2)
 
-    def _of_nodes(self, matrices: Tensor, a: Tensor) -> Tensor:
-        """Each node's ``matrices`` (nodes, degrees, channels, channels) on its own a (m, nodes, channels, l*l)."""
-        pairs = zip(matrices, a.unbind(1), strict=True)
-        return torch.stack([self._prior.per_degree(matrix, one) for matrix, one in pairs], 1)
+    def _of_nodes(self, white: Tensor) -> Tensor:
+        """Every node's root on ``white`` (m, channels, l*l): (m, nodes, channels, l*l)."""
+        nodes = self._prior.per_degree(self._tall, white)
+        return nodes.view(len(white), len(self._roots), -1, nodes.shape[-1])
 
     def matrix(self) -> Tensor:
         return self._points.matrix(self._beyond, self._roots, self._at_points)

@@ -65,10 +65,13 @@ class GaussianPrior(nn.Module):
         return self.harmonics.synthesise(a / self.scale)
 
     def per_degree(self, matrices: Tensor, a: Tensor) -> Tensor:
-        """Apply one matrix per degree (lmax, channels, channels), or one per sample too, to a (n, channels, L*L)."""
-        by_coefficient = matrices[..., self.harmonics.degree[: a.shape[-1]], :, :]
-        equation = "nkcd,ndk->nck" if matrices.ndim == 4 else "kcd,ndk->nck"
-        return torch.einsum(equation, by_coefficient, a)
+        """Apply one matrix per degree (degrees, p, q), or one per sample too (n, degrees, p, q), to a (n, ..., q, l*l).
+
+        Degree by degree: a product for each coefficient would be ten times as slow.
+        """
+        orders = [2 * ell + 1 for ell in range(math.isqrt(a.shape[-1]))]
+        pairs = zip(matrices.unbind(-3), torch.split(a, orders, -1), strict=False)
+        return torch.cat([matrix @ part for matrix, part in pairs], -1)
 
     def from_eigenvalues(self, values: Tensor) -> Tensor:
         """U diag(values) U' per degree; ``values`` (..., lmax, channels) -> (..., lmax, channels, channels)."""
@@ -105,10 +108,9 @@ class GaussianPrior(nn.Module):
         gains = [gain, *(f * self.eigenvalues / (f * self.eigenvalues + noise) - gain for f in factors)]
         shrink = self.rest[:, None] / (self.rest[:, None] + noise)  # (n or 1, channels, 1)
         a = self.analyse(x)
-        basis = self.eigenvectors[self.harmonics.degree]
-        modes = torch.einsum("kdc,ndk->nck", basis, a)
+        modes = self.per_degree(self.eigenvectors.transpose(-1, -2), a)
         by_factor = torch.stack(gains, 1)[:, :, self.harmonics.degree].transpose(-1, -2) * modes[:, None]
-        moved = torch.einsum("kcd,nfdk->nfck", basis, by_factor)
+        moved = self.per_degree(self.eigenvectors, by_factor)
         fields = self.synthesise(torch.cat([moved[:, :1] - (shrink * a)[:, None], moved[:, 1:]], 1))
         return fields[:, 0] + shrink[..., None] * x, fields[:, 1:]
 

@@ -24,6 +24,8 @@ __all__ = ["PointOperator", "point_operator"]
 
 # Above this many values the matrix H V H' is not formed (2 GB): conjugate gradients then apply its factors.
 DENSE_LIMIT = 22_000
+# When it is: so many places at a time are worked on in the processor's cache, and laid down in the matrix.
+ROWS, PANEL = 8, 128
 
 
 class PointOperator:
@@ -88,7 +90,11 @@ class PointOperator:
     def _per_degree(self) -> Tensor:
         """For each degree the products of the places' harmonics, (L, places * places)."""
         parts = torch.split(self._harmonics, torch.bincount(self._degree).tolist(), 1)
-        return torch.stack([(part @ part.T).flatten() for part in parts])
+        places = len(self._harmonics)
+        products = self._harmonics.new_empty(len(parts), places, places)
+        for part, product in zip(parts, products, strict=True):
+            torch.matmul(part, part.T, out=product)
+        return products.flatten(1)
 
     def matrix(self, covariance: Tensor, roots: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
         """H V H' (n, n) for ``covariance`` (L, channels, channels): block by block over pairs of channels.
@@ -96,29 +102,43 @@ class PointOperator:
         V may have more: Q Q' with Q = sum_k u_k R_k, ``roots`` R (nodes, degrees, channels, channels), symmetric, and
         ``weights`` u (nodes, n) of the values, alike for those of one place.
         """
-        places = len(self._harmonics)
         count = torch.bincount(self.channel, minlength=self._channels).tolist()
         own = torch.split(self._place, count)
         result = torch.empty(len(self), len(self), device=covariance.device)
-        rows = torch.split(result, count)
-        pairs = None if roots is None else torch.einsum("nlce,mled->nmlcd", roots, roots)
-        at = None if weights is None else weights[:, self._first]
-        for c, row in enumerate(rows):
-            if count[c] == 0:
-                continue
-            blocks = (covariance[:, c, c:].T @ self._per_degree).view(-1, places, places)
-            if pairs is not None and at is not None:
-                near = self._per_degree[: pairs.shape[2]]
-                for first, of_first in zip(at, pairs, strict=True):
-                    inner = torch.zeros_like(blocks)
-                    for second, pair in zip(at, of_first, strict=True):
-                        inner.addcmul_((pair[:, c, c:].T @ near).view(-1, places, places), second)
-                    blocks.addcmul_(inner, first[:, None])
-            for d, block in enumerate(torch.split(row, count, 1)[c:], c):
-                block.copy_(blocks[d - c][own[c]][:, own[d]])
-                if d > c:
-                    torch.split(rows[d], count, 1)[c].copy_(block.T)
+        parts = [torch.split(row, count, 1) for row in torch.split(result, count)]
+        pairs = torch.triu_indices(self._channels, self._channels)
+        numbered = [(c, d, k) for k, (c, d) in enumerate(pairs.T.tolist()) if count[c] and count[d]]
+        of_pairs, at = covariance[:, pairs[0], pairs[1]].T, None
+        if roots is not None and weights is not None:
+            near = torch.einsum("nlce,mled->cdnml", roots, roots)[pairs[0], pairs[1]]
+            of_pairs, at = torch.cat([of_pairs, near.flatten(1)], 1), weights[:, self._first]
+        for first in range(0, len(self._harmonics), PANEL):
+            blocks = self._between_places(of_pairs, slice(first, first + PANEL), at)
+            here = [torch.nonzero((place >= first) & (place < first + PANEL))[:, 0] for place in own]
+            for c, d, k in numbered:
+                parts[c][d][here[c]] = blocks[k][own[c][here[c]] - first][:, own[d]]
+        for c, d, _ in numbered:
+            if d > c:
+                parts[d][c].copy_(parts[c][d].T)
         return result.mul_(self._scale).mul_(self._scale[:, None])
+
+    def _between_places(self, of_pairs: Tensor, some: slice, at: Tensor | None) -> Tensor:
+        """H V H' (pairs, places, all places) between ``some`` and all, without the values' scale.
+
+        One product of what each pair of channels has per degree, ``of_pairs`` (pairs, degrees), with what two places
+        have. With weights ``at`` (nodes, places) follow the degrees of each pair of nodes.
+        """
+        kernels = self._per_degree.view(-1, len(self._harmonics), len(self._harmonics))
+        near = 0 if at is None else (of_pairs.shape[1] - len(kernels)) // len(at) ** 2
+        found = []
+        for rows in torch.split(torch.arange(len(self._harmonics))[some], ROWS):
+            kernel = kernels[:, rows]
+            features = [kernel.flatten(1)]
+            if at is not None:
+                both = (at[:, None, rows, None] * at[None, :, None, :])[:, :, None]  # (nodes, nodes, 1, rows, places)
+                features.append((both * kernel[:near]).flatten(0, 2).flatten(1))
+            found.append((of_pairs @ torch.cat(features)).view(len(of_pairs), len(rows), -1))
+        return torch.cat(found, 1)
 
     def within(self, rows: Tensor, variance: Tensor) -> Tensor:
         """H V H' (k, k) among the values ``rows`` (k,) of one channel, for its ``variance`` per degree (at most L,)."""
