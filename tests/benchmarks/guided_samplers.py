@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -62,10 +62,15 @@ class Problem:
 
 
 def full_size(bundle: Bundle) -> Problem:
-    """The bundle's own network; made-up soundings of a drawn state (about 7,300 values), and a 32x64 forecast of it."""
+    """The bundle's own network; made-up soundings of a drawn state (about 7,300 values); eight 32x64 forecasts of it,
+    which differ more over one half of the globe than over the other: ours takes its errors by place, as in the product.
+    """
     analyst, rng = Analyst(bundle, Settings()), np.random.default_rng(0)
-    _, drawn = analyst.prior.gaussian.sample(1, torch.Generator().manual_seed(5))
-    truth = (bundle.climatology.mean(TIME)[None] + drawn.numpy() * bundle.climatology.std).astype(np.float32)
+    _, drawn = analyst.prior.gaussian.sample(5, torch.Generator().manual_seed(5))
+    truth = (bundle.climatology.mean(TIME)[None] + drawn[:1].numpy() * bundle.climatology.std).astype(np.float32)
+    differing = np.exp(1.2 * np.sin(np.deg2rad(bundle.grid.lon)))[None, None, None] * drawn[1:].numpy()
+    apart = 0.2 * differing * bundle.climatology.std
+    forecasts = np.concatenate([truth + apart, truth - apart]).astype(np.float32)
     n = SITES * LEVELS
     index = np.concatenate([rng.permutation(len(bundle.channels))[:LEVELS] for _ in range(SITES)])
     lat = np.rad2deg(np.arcsin(rng.uniform(-1, 1, SITES))).repeat(LEVELS)
@@ -84,7 +89,8 @@ def full_size(bundle: Bundle) -> Problem:
     )
     values = observe(bundle, truth, batch)[0] + batch.sigma * rng.normal(size=n)
     batch = ObservationBatch(analysis_time=TIME, **{**batch.arrays(), "value": values})
-    observations = analyst.observations(TIME, batch, coarsen(bundle, truth), bundle)
+    observations = analyst.observations(TIME, batch, coarsen(bundle, forecasts), bundle)
+    assert observations.local is not None or bundle.local_error is None
     return Problem(analyst.prior.gaussian, analyst.prior.at(TIME), observations)
 
 
@@ -97,6 +103,11 @@ def ours(problem: Problem, members: int, method: str = "sda") -> Tensor:
         white = torch.stack([noise.draw(x.shape[1:]) for noise in noises]) / prior.weights.sqrt()
         guided = guidance(method, prior).guide(problem.denoiser, problem.observations)
         return sample(guided, x + ladder[0] * white, ladder, solver=solver)
+
+
+def even(problem: Problem, members: int) -> Tensor:
+    """The default method, the forecast's error the same everywhere, as the peers take it."""
+    return ours(replace(problem, observations=replace(problem.observations, local=None)), members)
 
 
 def floor(problem: Problem, members: int) -> Tensor:
@@ -178,6 +189,7 @@ def azula(problem: Problem, members: int, iterations: int = 1) -> Tensor:
 CONTENDERS: dict[str, Callable[[Problem, int], Tensor]] = {
     "floor: denoiser calls alone": floor,
     "dacycle sda": ours,
+    "dacycle sda, one error": even,
     "dacycle sda-jacobian": lambda problem, members: ours(problem, members, "sda-jacobian"),
     "physicsnemo, two guidances": physicsnemo,
     "physicsnemo, stacked": lambda problem, members: physicsnemo(problem, members, 1),
