@@ -65,12 +65,12 @@ class GaussianPrior(nn.Module):
         return self.harmonics.synthesise(a / self.scale)
 
     def per_degree(self, matrices: Tensor, a: Tensor) -> Tensor:
-        """Apply one matrix per degree (degrees, p, q), or one per sample too (n, degrees, p, q), to a (n, ..., q, l*l).
+        """Apply one matrix per degree (>= l, p, q) to a (..., q, l*l); ValueError where degrees have none.
 
         Degree by degree: a product for each coefficient would be ten times as slow.
         """
-        orders = [2 * ell + 1 for ell in range(math.isqrt(a.shape[-1]))]
-        pairs = zip(matrices.unbind(-3), torch.split(a, orders, -1), strict=False)
+        orders = [2 * degree + 1 for degree in range(math.isqrt(a.shape[-1]))]
+        pairs = zip(matrices[: len(orders)], torch.split(a, orders, -1), strict=True)
         return torch.cat([matrix @ part for matrix, part in pairs], -1)
 
     def from_eigenvalues(self, values: Tensor) -> Tensor:

@@ -164,6 +164,37 @@ def test_the_sounding_operator_and_its_adjoint_agree() -> None:
     torch.testing.assert_close(left, (a * points.spectral_adjoint(z)).sum(), rtol=1e-4, atol=1e-4)
 
 
+def test_the_matrix_is_the_operator_applied_to_every_value() -> None:
+    """For more places than are worked on at a time, unevenly shared by the channels, one of which nobody observes."""
+    prior, rng, places = make_prior(), np.random.default_rng(4), 300
+    corners, weights = bilinear(GRID, rng.uniform(-85, 85, places), rng.uniform(0, 360, places))
+    own = np.concatenate([np.arange(places), rng.permutation(places)[:70]])
+    channel = torch.as_tensor([0] * places + [2] * 70)
+    scale = torch.as_tensor(rng.uniform(0.5, 2.0, (len(own), 1)), dtype=torch.float32).expand(-1, 4)
+    at = torch.as_tensor(corners[own]), torch.as_tensor(weights[own], dtype=torch.float32)
+    points = PointOperator(prior, channel, *at, scale)
+    unit = torch.eye(len(own))
+    applied = points.spectral_apply(prior.per_degree(prior.covariance, points.spectral_adjoint(unit)))
+    torch.testing.assert_close(points.matrix(prior.covariance), applied, rtol=1e-4, atol=1e-4 * applied.max().item())
+    roots = torch.randn(2, 6, CHANNELS, CHANNELS, generator=torch.Generator().manual_seed(5))
+    roots = roots + roots.transpose(-1, -2)
+    share = torch.as_tensor(rng.random(places), dtype=torch.float32)[own]
+    u = torch.stack([share, 1 - share])
+    white = sum(prior.per_degree(r, points.spectral_adjoint(w * unit, 6)) for r, w in zip(roots, u, strict=True))
+    near = sum(w * points.spectral_apply(prior.per_degree(r, white)) for r, w in zip(roots, u, strict=True))
+    found = points.matrix(prior.covariance, roots, u)
+    torch.testing.assert_close(found, applied + near, rtol=1e-4, atol=1e-4 * found.max().item())
+
+
+def test_a_matrix_per_degree_may_be_of_any_shape_but_there_must_be_one() -> None:
+    prior, a = make_prior(), torch.randn(2, 4, CHANNELS, 36)
+    matrices = torch.randn(DEGREES, 5, CHANNELS)
+    by_coefficient = matrices[prior.harmonics.degree[:36]]
+    torch.testing.assert_close(prior.per_degree(matrices, a), torch.einsum("kpq,nmqk->nmpk", by_coefficient, a))
+    with pytest.raises(ValueError, match="longer"):
+        prior.per_degree(matrices[:5], a)
+
+
 def test_the_cotangent_is_the_gradient_of_the_log_likelihood() -> None:
     prior = make_prior()
     observations = make_observations(prior, forecast=True)
