@@ -11,6 +11,7 @@ forecast is there, and then leaves r to the second.
 """
 
 from dataclasses import replace
+from itertools import combinations_with_replacement
 
 import numpy as np
 import numpy.typing as npt
@@ -146,9 +147,9 @@ class _Channel:
         weights = self._points.interpolate(local)[:, self._rows]
         roots = [torch.as_tensor(e[:, c, c]).clamp_min(0).sqrt() for e in bundle.local_error]
         total = torch.zeros(len(self._rows), len(self._rows))
-        for n, first in enumerate(weights):
-            for m, second in enumerate(weights):
-                total += first[:, None] * second * self.matrix(roots[n] * roots[m])
+        for (first, root), (second, other) in combinations_with_replacement(zip(weights, roots, strict=True), 2):
+            both = first[:, None] * second
+            total += (both if first is second else both + both.T) * self.matrix(root * other)
         return total
 
     @property
