@@ -24,7 +24,8 @@ __all__ = ["PointOperator", "point_operator"]
 
 # Above this many values the matrix H V H' is not formed (2 GB): conjugate gradients then apply its factors.
 DENSE_LIMIT = 22_000
-# When it is: so many places at a time are worked on in the processor's cache, and laid down in the matrix.
+# When it is: so many places at a time are worked on in the processor's cache, and laid down in the matrix. A whole
+# number of the former makes the latter.
 ROWS, PANEL = 8, 128
 
 
@@ -108,12 +109,14 @@ class PointOperator:
         parts = [torch.split(row, count, 1) for row in torch.split(result, count)]
         pairs = torch.triu_indices(self._channels, self._channels)
         numbered = [(c, d, k) for k, (c, d) in enumerate(pairs.T.tolist()) if count[c] and count[d]]
-        of_pairs, at = covariance[:, pairs[0], pairs[1]].T, None
+        of_pairs, at, degrees, places = covariance[:, pairs[0], pairs[1]].T, None, 0, len(self._harmonics)
         if roots is not None and weights is not None:
             near = torch.einsum("nlce,mled->cdnml", roots, roots)[pairs[0], pairs[1]]
-            of_pairs, at = torch.cat([of_pairs, near.flatten(1)], 1), weights[:, self._first]
-        for first in range(0, len(self._harmonics), PANEL):
-            blocks = self._between_places(of_pairs, slice(first, first + PANEL), at)
+            of_pairs, at, degrees = torch.cat([of_pairs, near.flatten(1)], 1), weights[:, self._first], roots.shape[1]
+        for first in range(0, places, PANEL):
+            some = (slice(k, k + ROWS) for k in range(first, min(first + PANEL, places), ROWS))
+            found = [of_pairs @ self._between_places(rows, at, degrees) for rows in some]
+            blocks = torch.cat([block.view(len(of_pairs), -1, places) for block in found], 1)
             here = [torch.nonzero((place >= first) & (place < first + PANEL))[:, 0] for place in own]
             for c, d, k in numbered:
                 parts[c][d][here[c]] = blocks[k][own[c][here[c]] - first][:, own[d]]
@@ -122,23 +125,16 @@ class PointOperator:
                 parts[d][c].copy_(parts[c][d].T)
         return result.mul_(self._scale).mul_(self._scale[:, None])
 
-    def _between_places(self, of_pairs: Tensor, some: slice, at: Tensor | None) -> Tensor:
-        """H V H' (pairs, places, all places) between ``some`` and all, without the values' scale.
+    def _between_places(self, rows: slice, at: Tensor | None, degrees: int) -> Tensor:
+        """What the places ``rows`` and all places have together of each degree, (features, rows * places).
 
-        One product of what each pair of channels has per degree, ``of_pairs`` (pairs, degrees), with what two places
-        have. With weights ``at`` (nodes, places) follow the degrees of each pair of nodes.
+        With weights ``at`` (nodes, places), follow the first ``degrees`` of them for each pair of nodes.
         """
-        kernels = self._per_degree.view(-1, len(self._harmonics), len(self._harmonics))
-        near = 0 if at is None else (of_pairs.shape[1] - len(kernels)) // len(at) ** 2
-        found = []
-        for rows in torch.split(torch.arange(len(self._harmonics))[some], ROWS):
-            kernel = kernels[:, rows]
-            features = [kernel.flatten(1)]
-            if at is not None:
-                both = (at[:, None, rows, None] * at[None, :, None, :])[:, :, None]  # (nodes, nodes, 1, rows, places)
-                features.append((both * kernel[:near]).flatten(0, 2).flatten(1))
-            found.append((of_pairs @ torch.cat(features)).view(len(of_pairs), len(rows), -1))
-        return torch.cat(found, 1)
+        kernel = self._per_degree.view(-1, len(self._harmonics), len(self._harmonics))[:, rows]
+        if at is None:
+            return kernel.flatten(1)
+        both = (at[:, None, rows, None] * at[None, :, None, :])[:, :, None]  # (nodes, nodes, 1, rows, places)
+        return torch.cat([kernel.flatten(1), (both * kernel[:degrees]).flatten(0, 2).flatten(1)])
 
     def within(self, rows: Tensor, variance: Tensor) -> Tensor:
         """H V H' (k, k) among the values ``rows`` (k,) of one channel, for its ``variance`` per degree (at most L,)."""

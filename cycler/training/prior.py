@@ -100,7 +100,8 @@ def train_prior(
 def begin_from(prior: DiffusionPrior, path: Path) -> None:
     """Give ``prior`` the network of another one, from its ``prior.safetensors``, widened where ``prior``'s is wider.
 
-    BundleError where it does not fit."""
+    BundleError where it does not fit.
+    """
     try:
         weights = load_file(path)
         own = {key.removeprefix("network."): value for key, value in weights.items() if key.startswith("network.")}
