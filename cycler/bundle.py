@@ -105,6 +105,9 @@ class Bundle:
     relative spreads of the emulator's members (``local_error.py``); None where nobody has measured it."""
     local_inflation: FloatArray | None = None
     """(nodes, channels): on the variance that ``analysis_inflation`` adds there; None where nobody has measured it."""
+    error_tails: FloatArray | None = None
+    """(channels,): standard deviation of the logarithm of errors' size around what is expected (``tails.py``); None
+    where nobody has measured it."""
 
     @cached_property
     def digest(self) -> str:
@@ -170,6 +173,7 @@ def open_bundle(location: str) -> Bundle:
         measured = any(name in file.variables for name in by_place)
         slope, wrong = (read(name, *shape) if measured else None for name, shape in by_place.items())
         factor = read("local_inflation", k, n) if "local_inflation" in file.variables else None
+        tails = read("error_tails", n) if "error_tails" in file.variables else None
     return Bundle(
-        path, card, channels, grid, coarse, climatology, *statics, *statistics, inflation, slope, wrong, factor
+        path, card, channels, grid, coarse, climatology, *statics, *statistics, inflation, slope, wrong, factor, tails
     )

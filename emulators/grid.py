@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Grid", "bilinear", "gaussian_grid"]
+__all__ = ["EARTH_RADIUS_KM", "Grid", "bilinear", "gaussian_grid"]
 
 FloatArray = npt.NDArray[np.float64]
+EARTH_RADIUS_KM = 6371.0
 
 
 @dataclass(frozen=True)

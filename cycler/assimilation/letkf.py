@@ -21,10 +21,10 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.gaspari_cohn import gaspari_cohn
 from dacycle.cycler.assimilation.methods import LetkfSettings
+from dacycle.emulators.grid import EARTH_RADIUS_KM
 
 __all__ = ["Localisation", "great_circle_km", "transform"]
 
-EARTH_RADIUS_KM = 6371.0
 INFLATION_BOUNDS = (1.0, 25.0)
 INFLATION_TRUST = 20.0  # observations of full weight that the inflation of one weighs against
 

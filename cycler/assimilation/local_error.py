@@ -19,13 +19,13 @@ from dacycle.cycler.assimilation.ageing import Age
 from dacycle.cycler.assimilation.fields import regrid
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.bundle import NODES, STATISTICS_HOURS, Bundle
+from dacycle.emulators.grid import EARTH_RADIUS_KM
 
 __all__ = ["local_weights", "node_weights", "relative_spread"]
 
 FloatArray = npt.NDArray[np.float32]
 FEWEST_MEMBERS = 4
 SMOOTHING_KM = 500.0
-EARTH_RADIUS_KM = 6371.0
 SMALLEST = 0.02  # smoothing in spectral space can leave a little below zero
 
 

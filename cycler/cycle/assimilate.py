@@ -71,7 +71,7 @@ def assimilate(task: Task) -> None:
             work.keep_arrays(Stage.ASSIMILATE, INCREMENT, packed(increment))
     elif coarse is not None:
         _go_on(task, prepared.now.world(bundle), coarse)
-    analysis = observe(task.bundle, task.states(), batch)
+    analysis = observe(task.bundle, task.published(), batch)
     told = {"analysis": analysis, "climatology": climatology}
     if background is not None:
         told["background"] = background

@@ -29,7 +29,7 @@ def publish(task: Task) -> None:
     What no sounding had a say in is called a forecast, from the last analysis that one had.
     """
     record, config, bundle = task.record, task.config, task.bundle
-    states, channels = derive(task.states(), bundle.channels, config.products.derived, bundle.orography)
+    states, channels = derive(task.published(), bundle.channels, config.products.derived, bundle.orography)
     wanted = thresholds(config, bundle)
     analysis: Ensemble | None = None
     forecasts: tuple[Ensemble, ...] = ()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.cycler.assimilation.ageing import YOUNG, Age
+from dacycle.cycler.assimilation.methods import METHODS
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.ledger import Ledger
@@ -121,12 +122,21 @@ class Task:
         return found.time
 
     def states(self) -> FloatArray:
-        """The ensemble on the analysis grid: as drawn, or the forecast lifted onto it."""
+        """The ensemble on the analysis grid, as it goes on: as drawn, or the forecast lifted onto it."""
         if self.work.has(self.chunk_name(self.chunks[0])):
             return np.concatenate([self.work.array(self.chunk_name(chunk)) for chunk in self.chunks])
         from dacycle.cycler.assimilation.fields import lift
 
         return lift(self.bundle, self.work.array(FORECAST), self.record.time)
+
+    def published(self) -> FloatArray:
+        """The ensemble as others read it: of an analysis of forecast and soundings, with tails as long as errors have,
+        where the method's are known."""
+        if self.free or self.start is None or not METHODS[self.config.assimilation.method].local:
+            return self.states()
+        from dacycle.cycler.assimilation.tails import with_tails
+
+        return with_tails(self.bundle, self.states(), self.record.time, self.config.ensemble.seed)
 
     def tell(self, point: str, stage: Stage | str = "", detail: str = "", done: int = 0, total: int = 0) -> None:
         """Let the observer know; it may end the work here."""

@@ -25,7 +25,7 @@ from dacycle.cycler.cycle.ingest import gather
 from dacycle.cycler.experiments.claim import claim
 from dacycle.cycler.experiments.demo import ARCHIVE, TRUTH
 from dacycle.cycler.experiments.meter import Meter
-from dacycle.cycler.experiments.osse_methods import METHODS, Place, World, advance, first_analysis
+from dacycle.cycler.experiments.osse_methods import METHODS, Place, World, advance, first_analysis, published
 from dacycle.cycler.experiments.osse_report import Experiment, load, write_report
 from dacycle.cycler.experiments.osse_scores import Moment, both_grids
 from dacycle.cycler.experiments.scores import FloatArray, score_table
@@ -119,7 +119,8 @@ def _remaining(world: World, truth: Truth, name: str, analyst: Any, out: Path) -
     while place.number < len(world.batches):
         time = world.batches[place.number].analysis_time
         moved, analysis = advance(world, plan, analyst, place)
-        fine, coarse = both_grids(world.bundle, analysis.states, truth.read(world.bundle.channels, time))
+        members, exact = published(world, plan, analysis), truth.read(world.bundle.channels, time)
+        fine, coarse = both_grids(world.bundle, members, exact)
         _keep(folder / f"scores-{place.number:04d}.npz", fine, coarse, plan.adaptive, moved.known)
         moved.save(path)
         place = moved

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from dacycle.cycler.assimilation import methods as assimilation_methods
 from dacycle.cycler.assimilation.adapt import adapt
 from dacycle.cycler.assimilation.adaptation import Adaptation
 from dacycle.cycler.assimilation.analysis import Analyst
 from dacycle.cycler.assimilation.climate_map import into_bundle, into_world
 from dacycle.cycler.assimilation.fields import coarsen, lift
+from dacycle.cycler.assimilation.tails import with_tails
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.cycle.prepare import Prepared, prepare
 from dacycle.cycler.experiments.scores import FloatArray
@@ -21,7 +23,7 @@ from dacycle.cycler.training.super_resolution import Refiner
 from dacycle.emulators.emulator import Emulator
 from dacycle.obs.batch import ObservationBatch
 
-__all__ = ["METHODS", "Analysis", "Place", "Plan", "World", "advance", "first_analysis"]
+__all__ = ["METHODS", "Analysis", "Place", "Plan", "World", "advance", "first_analysis", "published"]
 
 
 @dataclass(frozen=True)
@@ -170,3 +172,12 @@ def advance(world: World, plan: Plan, analyst: Callable[[str], Analyst], place: 
     if plan.refined:
         states = world.refiner().refine(moved.state, time, world.seed)
     return moved, Analysis(time, states, prepared, coarse)
+
+
+def published(world: World, plan: Plan, analysis: Analysis) -> FloatArray:
+    """The analysis's members as the product publishes them (``Task.published``)."""
+    if plan.refined or plan.method is None or not assimilation_methods.METHODS[plan.method].local:
+        return analysis.states
+    if not plan.soundings or analysis.forecast is None:
+        return analysis.states
+    return with_tails(world.bundle, analysis.states, analysis.time, world.seed)

@@ -21,6 +21,7 @@ __all__ = [
     "interval",
     "moment",
     "rank_contrasts",
+    "ranked_places",
 ]
 
 Series = npt.NDArray[np.float64]
@@ -44,7 +45,7 @@ class Moment:
 def moment(grid: Grid, states: FloatArray, exact: FloatArray) -> Moment:
     """``states`` (N, channels, nlat, nlon) against ``exact`` (channels, nlat, nlon), area-weighted."""
     n = len(states)
-    places = _places(grid)
+    places = ranked_places(grid)
     below = (states.reshape(*states.shape[:2], -1)[..., places] < exact.reshape(len(exact), -1)[:, places]).sum(0)
     return Moment(
         grid.mean(np.square(states.mean(0, dtype=np.float64) - exact)),
@@ -60,8 +61,8 @@ def both_grids(bundle: Bundle, states: FloatArray, exact: FloatArray) -> tuple[M
     return moment(bundle.grid, states, exact), small
 
 
-def _places(grid: Grid) -> npt.NDArray[np.int64]:
-    """Flat indices of grid points near those of a Fibonacci lattice."""
+def ranked_places(grid: Grid) -> npt.NDArray[np.int64]:
+    """Flat indices of grid points near those of a Fibonacci lattice of RANKED_PLACES points."""
     k = np.arange(RANKED_PLACES)
     lat = np.rad2deg(np.arcsin(1 - (2 * k + 1) / RANKED_PLACES))
     lon = np.mod(k * 180.0 * (3 - np.sqrt(5)), 360.0)

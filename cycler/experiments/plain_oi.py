@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.emulators.grid import EARTH_RADIUS_KM
+
 __all__ = ["ERRORS", "Values", "interpolate", "latitude_climatology", "plausible"]
 
 FloatArray = npt.NDArray[np.float64]
@@ -18,7 +20,6 @@ LENGTHS_KM = (300.0, 500.0, 700.0, 1000.0, 1400.0)
 DEGREE = 6
 FOLDS = 5
 LIMIT = 5.0  # robust standard deviations
-EARTH_RADIUS_KM = 6371.0
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ def copy_bundle(bundle: Bundle, target: Path, version: str | None, scores: Mappi
 
 MEASURED = {
     "local_inflation": ("node", "channel"),
+    "error_tails": ("channel",),
     "local_slope": ("node", "degree", "channel", "channel_column"),
     "local_error_covariance": ("node", "degree", "channel", "channel_column"),
 }

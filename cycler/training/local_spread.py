@@ -6,10 +6,12 @@ members is multiplied by a factor, whose square F has one value for each channel
 (``local_error.py``), such that in every node's places
 
     variance of the members without it + F x variance of what is added  =  square error of their mean.
+
+From the same analyses follows how long the errors' tails are (``error_tails.py``).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,10 @@ from dacycle.cycler.assimilation.local_error import node_weights, relative_sprea
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.bundle import NODES, Bundle
 from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, advance
+from dacycle.cycler.experiments.osse_scores import ranked_places
 from dacycle.cycler.products.atomic import write_atomically
 from dacycle.cycler.training.dataset import state
+from dacycle.cycler.training.error_tails import Sample
 from dacycle.cycler.training.unseen_worlds import UnseenWorld
 from dacycle.emulators.grid import Grid
 
@@ -38,10 +42,12 @@ LARGEST = 6.0  # of the factor's square: more would be to trust the network's me
 class Case:
     """One analysis, of normalised states, summed over places. ``lack`` (channels, nodes): by how much the variance of
     members without anything added falls short of the square error of their mean, weighted by u_n; ``added`` (channels,
-    nodes, nodes): the variance of what is added for a factor of one, weighted by u_n u_m."""
+    nodes, nodes): the variance of what is added for a factor of one, weighted by u_n u_m; ``sample``: some
+    of the places singly."""
 
     lack: Sums
     added: Sums
+    sample: Sample
 
     @classmethod
     def of(
@@ -60,9 +66,12 @@ class Case:
         error = np.square(means.mean(0) - truth) - between / len(means)
         lack = error - np.square(halves).mean(0) - between
         added, area = np.square(deviations).mean(0), grid.weights[:, None]
+        places, whole = ranked_places(grid), (members, deviations, weights, truth)
+        singly = [field.reshape(*field.shape[:-2], -1)[..., places].astype(np.float32) for field in whole]
         return cls(
             np.einsum("nij,cij->cn", weights, lack * area),
             np.einsum("nij,mij,cij->cnm", weights, weights, added * area),
+            Sample(*singly),
         )
 
     def save(self, path: Path) -> None:
@@ -70,7 +79,7 @@ class Case:
 
         def write(temporary: Path) -> None:
             with temporary.open("wb") as file:
-                np.savez(file, lack=self.lack, added=self.added)
+                np.savez(file, lack=self.lack, added=self.added, **vars(self.sample))
 
         write_atomically(path, write)
 
@@ -78,7 +87,8 @@ class Case:
     def load(cls, path: Path) -> "Case":
         """What ``save`` wrote."""
         with np.load(path, allow_pickle=False) as file:
-            return cls(file["lack"], file["added"])
+            sample = Sample(*(file[field.name] for field in fields(Sample)))
+            return cls(file["lack"], file["added"], sample)
 
 
 def inflation_square(cases: Sequence[Case]) -> FloatArray:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.cycler.training.dataset import Dataset
-from dacycle.emulators.grid import bilinear
+from dacycle.emulators.grid import EARTH_RADIUS_KM, bilinear
 from dacycle.obs.igra.stations import Station
 
 __all__ = ["PREFIX", "Sites", "place_sites"]
@@ -17,7 +17,6 @@ PREFIX = "QQX"
 """QQ is the code of no country and in no real station's ID (XX is in one); X stands for made-up identifiers."""
 
 SPACING_KM = 220.0
-EARTH_RADIUS_KM = 6371.0
 SEA_WEIGHT = 0.05
 SOUTHERN_WEIGHT = 0.3  # of land beyond 60 degrees south
 ELEVATION_SPREAD = 150.0  # m, between a site and the model's smooth orography

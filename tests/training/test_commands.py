@@ -94,6 +94,9 @@ def test_the_spread_of_a_bundle_is_measured_by_place_and_goes_on_where_it_stoppe
     assert after.local_inflation is not None
     assert after.local_inflation.shape == (4, 17)
     assert not np.allclose(after.local_inflation, after.local_inflation[:1])
+    assert before.error_tails is None
+    assert after.error_tails is not None
+    assert after.error_tails.shape == (17,)
     np.testing.assert_array_equal(after.forecast_error, before.forecast_error)
     np.testing.assert_array_equal(after.climatology.coefficients, before.climatology.coefficients)
     assert (after.card.version, after.card.scores["inflation_analyses"]) == ("2", 10)

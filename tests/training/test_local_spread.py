@@ -9,6 +9,7 @@ import torch
 from dacycle.cycler.assimilation.local_error import node_weights
 from dacycle.cycler.bundle import NODES
 from dacycle.cycler.training.local_spread import Case, inflation_square
+from dacycle.cycler.training.spread_command import judged
 from dacycle.emulators.grid import gaussian_grid
 
 GRID, CHANNELS = gaussian_grid(32, 64), 2
@@ -44,12 +45,25 @@ def test_members_with_too_much_spread_are_given_none() -> None:
     np.testing.assert_array_equal(found, 0.0)
 
 
+def test_every_world_is_judged_by_what_the_others_say() -> None:
+    alike = {"a.nc": [case(1), case(2)], "b.nc": [case(3), case(4)]}
+    told = list(judged({**alike, "c.nc": [case(5, kept=0.05, wanted=0.3 * WANTED)]}))
+    assert [line.split(",")[0] for line in told] == ["a.nc", "b.nc", "c.nc"]
+    bend = [float(line.split("bend by ")[1].split(" on")[0]) for line in told]
+    # In the third, what is added has three times the variance for the same factor, as the others cannot know: a dome.
+    assert bend[2] < min(bend[:2]) - 0.3
+    assert list(judged({"a.nc": alike["a.nc"]})) == []
+
+
 def test_a_case_comes_back_from_its_file(tmp_path: Path) -> None:
     before = case(1)
     before.save(tmp_path / "case.npz")
     after = Case.load(tmp_path / "case.npz")
     for name in ("lack", "added"):
         np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    for name, values in vars(before.sample).items():
+        np.testing.assert_array_equal(getattr(after.sample, name), values)
+    assert before.sample.members.shape == (8, CHANNELS, before.sample.truth.shape[1])
 
 
 def test_nothing_is_said_without_analyses_or_of_a_single_pair() -> None:

@@ -1,0 +1,72 @@
+"""How long the errors' tails are: found where the rank histograms of published members bend neither way.
+
+With the right variance and Gaussian deviations the truth lies in the middle of the members too often, because errors
+have longer tails (``assimilation/tails.py``). The more the members' departures scatter, the less; a channel's tails are
+those for which the histogram's bend (Jolliffe and Primo 2008) is zero.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dacycle.cycler.assimilation.tails import with_tails_of
+from dacycle.cycler.experiments.osse_scores import rank_contrasts
+
+__all__ = ["Sample", "bends", "error_tails"]
+
+FloatArray = npt.NDArray[np.float32]
+Series = npt.NDArray[np.float64]
+LONGEST = 1.0
+TRIED = np.linspace(0.0, LONGEST, 11)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One analysis at places that are nearly uniform over the sphere, normalised. ``members`` (N, channels, places)
+    without anything added, in antithetic pairs; ``deviations``, of the same shape: what is added for a factor of one;
+    ``weights`` (nodes, places) of relative spread; ``truth`` (channels, places)."""
+
+    members: FloatArray
+    deviations: FloatArray
+    weights: FloatArray
+    truth: FloatArray
+
+    def drawn(self, square: FloatArray) -> FloatArray:
+        """The members with what they lack, for the factor's ``square`` (nodes, channels)."""
+        factor = np.sqrt(np.einsum("nc,np->cp", square, self.weights))
+        return np.asarray(self.members + factor * self.deviations, dtype=np.float32)
+
+
+def error_tails(samples: Sequence[Sample], square: FloatArray) -> FloatArray:
+    """t (channels,), from 0 to LONGEST, with the factor's ``square`` (nodes, channels). ValueError without a sample."""
+    if not samples:
+        raise ValueError("the errors' tails cannot be judged without an analysis")
+    one = np.ones(square.shape[1], np.float32)
+    tried = np.stack([bends(samples, square, np.float32(t) * one) for t in TRIED])  # (tried, channels)
+    return np.array([_crossing(column) for column in tried.T], np.float32)
+
+
+def bends(samples: Sequence[Sample], square: FloatArray, tails: FloatArray) -> Series:
+    """Of the rank histograms of all samples (channels,), for members with what they lack and those ``tails``
+    (channels,)."""
+    rng = np.random.default_rng(0)
+    total: npt.NDArray[np.int64] | int = 0
+    for sample in samples:
+        pairs, places = len(sample.members) // 2, sample.truth.shape[1]
+        # Places are far apart: each has a number of its own.
+        drawn = rng.standard_normal((pairs, 1, places), dtype=np.float32)
+        published = with_tails_of(tails[:, None], sample.drawn(square), drawn)
+        below = (published < sample.truth).sum(0)
+        total = total + np.stack([np.bincount(row, minlength=2 * pairs + 1) for row in below])
+    return rank_contrasts(np.asarray(total))[1]
+
+
+def _crossing(found: Series) -> float:
+    """Where bends, of TRIED, come up to zero; the nearest end where they do not."""
+    above = np.flatnonzero(found >= 0)
+    if len(above) == 0:
+        return LONGEST
+    last = int(above[0])
+    return float(np.interp(0.0, found[last - 1 : last + 1], TRIED[last - 1 : last + 1])) if last else 0.0
