@@ -94,8 +94,9 @@ class Bundle:
     land: FloatArray
     forecast_slope: FloatArray
     forecast_error: FloatArray
-    """Both (degrees, channels, channels), of the mean forecast f over STATISTICS_HOURS as normalised anomalies x, per
-    degree in scaled coefficients: E[x | f] = slope f, and the covariance of what is left."""
+    """Both (degrees, channels, channels), of the mean forecast f over STATISTICS_HOURS as the prior's variables
+    (normalised anomalies, or control variables), per degree in scaled coefficients: E[x | f] = slope f, and the
+    covariance of what is left."""
     analysis_inflation: FloatArray
     """(degrees,): the share of the Gaussian posterior's variance that members drawn with the network lack; 0 where
     nobody has measured it."""
@@ -105,6 +106,10 @@ class Bundle:
     relative spreads of the emulator's members (``local_error.py``); None where nobody has measured it."""
     local_inflation: FloatArray | None = None
     """(nodes, channels): on the variance that ``analysis_inflation`` adds there; None where nobody has measured it."""
+    states_error: FloatArray | None = None
+    states_local_error: FloatArray | None = None
+    """What ``forecast_error`` and ``local_error`` are in normalised anomalies, where the prior's variables are not
+    those."""
     error_tails: FloatArray | None = None
     """(channels,): standard deviation of the logarithm of errors' size around what is expected (``tails.py``); None
     where nobody has measured it."""
@@ -116,6 +121,16 @@ class Bundle:
         for name in FILES:
             total.update(hashlib.sha256((self.path / name).read_bytes()).digest())
         return total.hexdigest()
+
+    @property
+    def anomaly_error(self) -> FloatArray:
+        """(degrees, channels, channels): the forecast's error covariance in normalised anomalies."""
+        return self.forecast_error if self.states_error is None else self.states_error
+
+    @property
+    def local_anomaly_error(self) -> FloatArray | None:
+        """(nodes, degrees, channels, channels): the same of places."""
+        return self.local_error if self.states_local_error is None else self.states_local_error
 
     def index(self, name: str) -> int:
         """Position of a channel; BundleError when the bundle lacks it."""
@@ -174,6 +189,24 @@ def open_bundle(location: str) -> Bundle:
         slope, wrong = (read(name, *shape) if measured else None for name, shape in by_place.items())
         factor = read("local_inflation", k, n) if "local_inflation" in file.variables else None
         tails = read("error_tails", n) if "error_tails" in file.variables else None
+        shapes = {"states_error_covariance": (m, n, n), "states_local_error_covariance": (k, m, n, n)}
+        anomalies, local_anomalies = (
+            read(name, *shape) if name in file.variables else None for name, shape in shapes.items()
+        )
     return Bundle(
-        path, card, channels, grid, coarse, climatology, *statics, *statistics, inflation, slope, wrong, factor, tails
+        path,
+        card,
+        channels,
+        grid,
+        coarse,
+        climatology,
+        *statics,
+        *statistics,
+        inflation,
+        local_slope=slope,
+        local_error=wrong,
+        local_inflation=factor,
+        states_error=anomalies,
+        states_local_error=local_anomalies,
+        error_tails=tails,
     )

@@ -25,6 +25,7 @@ from dacycle.cycler.assimilation.fields import lift
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.local_error import local_weights
 from dacycle.cycler.assimilation.points import PointOperator, point_operator
+from dacycle.cycler.assimilation.prior import DiffusionPrior
 from dacycle.cycler.assimilation.variance_components import Estimate, estimate
 from dacycle.cycler.bundle import Bundle
 from dacycle.obs.batch import ObservationBatch
@@ -39,7 +40,7 @@ CLIMATE, BIAS, FORECAST, OBSERVATION = range(4)
 
 def adapt(
     bundle: Bundle,
-    prior: GaussianPrior,
+    prior: DiffusionPrior,
     known: Adaptation,
     batch: ObservationBatch,
     forecast: npt.NDArray[np.float32] | None,
@@ -51,20 +52,20 @@ def adapt(
     ``hours``. Returns what this analysis stands on and what the next one starts from. The analysis solves for the
     bias itself, so it takes the one expected before; and a forecast was made for the climate known before.
     """
-    world = known.world(bundle)
-    points, innovation = point_operator(world, prior, batch, batch.analysis_time)
+    world, climate = known.world(bundle), prior.climate
+    points, innovation = point_operator(world, climate, batch, batch.analysis_time)
     factors, information = known.factors.copy(), known.information.copy()
     bias, spread = known.bias.copy(), known.bias_covariance.copy()
     departure, local = innovation, None
     if forecast is not None:
-        local = local_weights(bundle, world.climatology.std, prior, forecast, Age(hours, hours))
+        local = local_weights(bundle, world.climatology.std, climate, forecast, Age(hours, hours))
         departure = innovation - points.apply(expected(world, prior, forecast, batch, local)[None])[0]
-    basis = bias_operator(points, prior, known)
+    basis = bias_operator(points, climate, known)
     for c in range(len(known.channels)):
         rows = torch.nonzero(points.channel == c)[:, 0]
         if len(rows) < FEWEST:
             continue
-        own = _Channel(points, prior, c, rows, float(np.exp(factors[c, CLIMATE])))
+        own = _Channel(points, climate, c, rows, float(np.exp(factors[c, CLIMATE])))
         zonal = basis[:, rows].T.double()
         seen = innovation[rows].double() + zonal @ torch.as_tensor(known.bias[c])  # against the bundle's own mean
         free = [CLIMATE, BIAS, OBSERVATION] if forecast is None else [CLIMATE, BIAS]
@@ -94,7 +95,7 @@ def adapt(
 
 def expected(
     world: Bundle,
-    prior: GaussianPrior,
+    prior: DiffusionPrior,
     forecast: npt.NDArray[np.float32],
     batch: ObservationBatch,
     local: Tensor | None = None,
@@ -103,17 +104,16 @@ def expected(
     (nodes, nlat, nlon) or the same everywhere."""
     time = batch.analysis_time
     anomaly = (lift(world, forecast.mean(0), time) - world.climatology.mean(time)) / world.climatology.std
-    a = prior.analyse(torch.as_tensor(anomaly)[None])[..., : len(world.forecast_slope) ** 2]
+    gaussian = prior.gaussian
+    a = gaussian.analyse(prior.variables(torch.as_tensor(anomaly)[None]))[..., : len(world.forecast_slope) ** 2]
 
     def calibrated(slope: npt.NDArray[np.float32]) -> Tensor:
-        kept = pad(prior.per_degree(torch.as_tensor(slope), a), prior.harmonics.lmax**2)
-        field: Tensor = prior.synthesise(kept)[0]
-        return field
+        return gaussian.synthesise(pad(gaussian.per_degree(torch.as_tensor(slope), a), gaussian.harmonics.lmax**2))
 
     if local is None or world.local_slope is None:
-        return calibrated(world.forecast_slope)
-    blended = zip(local, world.local_slope, strict=True)
-    return sum((weight * calibrated(slope) for weight, slope in blended), torch.zeros(()))
+        return prior.state(calibrated(world.forecast_slope))[0]
+    nodes = zip(local, world.local_slope, strict=True)
+    return prior.state(sum((weight * calibrated(slope) for weight, slope in nodes), torch.zeros(())))[0]
 
 
 def bias_operator(points: PointOperator, prior: GaussianPrior, known: Adaptation) -> Tensor:
@@ -124,7 +124,7 @@ def bias_operator(points: PointOperator, prior: GaussianPrior, known: Adaptation
     scale = torch.as_tensor(np.sqrt(known.factor("climate")), dtype=torch.float32, device=points.channel.device)
     rows = torch.as_tensor(zonal_basis(prior.grid.lat), dtype=torch.float32, device=points.channel.device)
     fields = rows[:, None, :, None].expand(-1, prior.channels, -1, prior.grid.shape[1])
-    return points.apply(fields) / scale[points.channel]
+    return points.of_anomalies(fields) / scale[points.channel]
 
 
 class _Channel:
@@ -142,10 +142,11 @@ class _Channel:
     def error(self, bundle: Bundle, local: Tensor | None) -> Tensor:
         """H P H' of the forecast, with ``local`` weights or the same everywhere."""
         c = self._channel
-        if local is None or bundle.local_error is None:
-            return self.matrix(torch.as_tensor(bundle.forecast_error[:, c, c]))
+        wrong = bundle.local_anomaly_error
+        if local is None or wrong is None:
+            return self.matrix(torch.as_tensor(bundle.anomaly_error[:, c, c]))
         weights = self._points.interpolate(local)[:, self._rows]
-        roots = [torch.as_tensor(e[:, c, c]).clamp_min(0).sqrt() for e in bundle.local_error]
+        roots = [torch.as_tensor(e[:, c, c]).clamp_min(0).sqrt() for e in wrong]
         total = torch.zeros(len(self._rows), len(self._rows))
         for (first, root), (second, other) in combinations_with_replacement(zip(weights, roots, strict=True), 2):
             both = first[:, None] * second

@@ -118,12 +118,17 @@ class Adaptation:
         coefficients[0] += climate.std * self.shift(bundle)[..., None]
         scale = np.sqrt(self.factor("climate"))[:, None, None]
         error = np.sqrt(self.factor("forecast"))
-        local = bundle.local_error
+
+        def found(covariance: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32] | None:
+            return None if covariance is None else _single(covariance * error * error[:, None])
+
         return replace(
             bundle,
             climatology=replace(climate, coefficients=coefficients, std=_single(climate.std * scale)),
             forecast_error=_single(bundle.forecast_error * error * error[:, None]),
-            local_error=None if local is None else _single(local * error * error[:, None]),
+            local_error=found(bundle.local_error),
+            states_error=found(bundle.states_error),
+            states_local_error=found(bundle.states_local_error),
         )
 
     def shift(self, bundle: Bundle) -> npt.NDArray[np.float32]:

@@ -39,13 +39,16 @@ def aged(bundle: Bundle, age: Age) -> Bundle:
     known, free = (max(hours / STATISTICS_HOURS, 1.0) for hours in (age.known, age.free))
     if known == free == 1.0:
         return bundle
-    covariance = climate(bundle.path)[0][: len(bundle.forecast_error)]
-    error = bundle.forecast_error.astype(np.float64)
-    damping = left(covariance, error, (free - 1) / 2)
+    of, degrees = climate(bundle.path), len(bundle.forecast_error)
+    covariance, error = of.of_variables[:degrees], bundle.forecast_error.astype(np.float64)
+    damping, anomalies = left(covariance, error, (free - 1) / 2), bundle.states_error
+    if anomalies is not None:
+        anomalies = unknown(of.covariance[:degrees], anomalies.astype(np.float64), known).astype(np.float32)
     return replace(
         bundle,
         forecast_error=unknown(covariance, error, known).astype(np.float32),
         forecast_slope=(damping @ bundle.forecast_slope).astype(np.float32),
+        states_error=anomalies,
     )
 
 

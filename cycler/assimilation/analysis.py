@@ -131,14 +131,14 @@ class Analyst:
         if forecast is not None and self.settings.method == "none":
             return free_run(self.bundle, time, forecast, members)
         if forecast is not None and self.settings.method == "letkf":
-            world, prior = adaptation.world(aged(self.bundle, age)), self.prior.gaussian
+            world, prior = adaptation.world(aged(self.bundle, age)), self.prior.climate
             return letkf(world, prior, self.settings.letkf, time, batch, forecast, members, seed)
         situation = self.situation(time, batch, forecast, adaptation, models, age)
         world = situation.world
         noises = [MemberNoise(seed, time, member) for member in members]
         with torch.no_grad():
             beta = situation.bias.draw(noises) if situation.bias is not None else None
-            x = self._sample(time, situation, beta, noises, check)
+            x = self.prior.state(self._sample(time, situation, beta, noises, check))
             states = x.cpu().numpy() * world.climatology.std + world.climatology.mean(time)
             if situation.bias is not None and beta is not None:
                 states = states + situation.bias.field(beta).cpu().numpy() * self.bundle.climatology.std
@@ -155,7 +155,7 @@ class Analyst:
         noises: Sequence[MemberNoise],
         check: Callable[[], None],
     ) -> Tensor:
-        """One normalised state per noise."""
+        """One state per noise, in the prior's variables."""
         gaussian, settings = self.prior.gaussian, self._sampling
         observations = situation.system.observations
         if situation.bias is not None and beta is not None:
@@ -177,8 +177,8 @@ class Analyst:
         return drawn + self.added(situation, noises)
 
     def added(self, situation: "Situation", noises: Sequence[MemberNoise]) -> Tensor:
-        """What the members' spread lacks (m, channels, nlat, nlon), normalised: nothing where nobody has measured it,
-        with other methods, and where nothing is observed."""
+        """What the members' spread lacks (m, channels, nlat, nlon), in the prior's variables: nothing where nobody has
+        measured it, with other methods, and where nothing is observed."""
         gaussian, observations = self.prior.gaussian, situation.system.observations
         share = torch.as_tensor(situation.world.analysis_inflation, device=self.device)
         nothing_seen = observations.forecast is None and len(observations.points) == 0
@@ -220,18 +220,17 @@ class Analyst:
         models: Sequence[ModelField] = (),
         age: Age = YOUNG,
     ) -> Observations:
-        """Soundings and forecast as operators on the normalised state."""
+        """Soundings and forecast as operators on the prior's variables."""
         gaussian, device = self.prior.gaussian, self.device
-        points, innovation = point_operator(world, gaussian, batch, time)
+        points, innovation = point_operator(world, gaussian, batch, time, self.prior.balance)
         mean, std = world.climatology.mean(time), world.climatology.std
-        placed = [
-            (m, torch.as_tensor((m.values - mean[list(m.index)]) / std[list(m.index)]).to(device)) for m in models
-        ]
+        placed = [self._placed(model, mean, std) for model in models]
         # A model's factor is relative to the emulator's error as the bundle has it, whatever is thought of that now.
         usual = torch.as_tensor(self.bundle.forecast_error, device=device)
         if forecast is None:
             return Observations(points, innovation, combined(gaussian, None, placed, usual))
-        anomaly = torch.as_tensor((lift(world, forecast.mean(0), time) - mean) / std, device=device)
+        normalised = torch.as_tensor((lift(world, forecast.mean(0), time) - mean) / std, device=device)
+        anomaly = self.prior.variables(normalised[None])[0]
 
         def term(slope: FloatArray, error: FloatArray) -> SpectralTerm:
             told = ForecastTerm(
@@ -245,6 +244,14 @@ class Analyst:
             if weights is not None:
                 local = LocalTerm(gaussian, [term(*of) for of in zip(slopes, errors, strict=True)], weights)
         return Observations(points, innovation, term(world.forecast_slope, world.forecast_error), local)
+
+    def _placed(self, model: ModelField, mean: FloatArray, std: FloatArray) -> tuple[ModelField, Tensor]:
+        """The field and its normalised anomaly in the prior's variables; a wind whose height it lacks goes without."""
+        index = list(model.index)
+        x = torch.zeros(1, *mean.shape, device=self.device)
+        x[0, index] = torch.as_tensor((model.values - mean[index]) / std[index]).to(self.device)
+        kept = [c for c in index if self.prior.balance is None or self.prior.balance.knows(c, index)]
+        return replace(model, index=tuple(kept)), self.prior.variables(x)[0, kept]
 
 
 @dataclass(frozen=True)

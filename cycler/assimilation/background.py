@@ -13,7 +13,6 @@ It is exact where all nodes are alike and without noise in x0; else as far as u 
 errors are correlated over (docs/methods.md has the figures).
 """
 
-import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -49,7 +48,7 @@ class Background(Protocol):
         ...
 
     def variance(self) -> Tensor:
-        """(n,): the diagonal of that, but for the distance between a value's corners."""
+        """(n,): the diagonal of that."""
         ...
 
     def draw(self, white: Tensor, noises: Sequence[MemberNoise]) -> Tensor:
@@ -91,7 +90,7 @@ class EvenBackground:
         return self._points.matrix(self.left)
 
     def variance(self) -> Tensor:
-        return _at_points(self._prior, self._points, self.left)
+        return self._points.variance(self.left)
 
     def draw(self, white: Tensor, noises: Sequence[MemberNoise]) -> Tensor:
         """Of the prior's, moved by what a perturbed forecast of nothing says of it."""
@@ -152,10 +151,10 @@ class LocalBackground:
         return self._points.matrix(self._beyond, self._roots, self._at_points)
 
     def variance(self) -> Tensor:
-        of_roots = [[_at_points(self._prior, self._points, q @ r) for r in self._roots] for q in self._roots]
+        of_roots = [[self._points.variance(q @ r) for r in self._roots] for q in self._roots]
         pairs = torch.stack([torch.stack(row) for row in of_roots])  # (nodes, nodes, n)
         near = torch.einsum("in,jn,ijn->n", self._at_points, self._at_points, pairs)
-        return near + _at_points(self._prior, self._points, self._beyond)
+        return near + self._points.variance(self._beyond)
 
     def draw(self, white: Tensor, noises: Sequence[MemberNoise]) -> Tensor:
         return self._prior.per_degree(_root(self._beyond), white) + self._coloured(white[..., : self._degrees**2])
@@ -167,12 +166,6 @@ def _elimination(covariance: Tensor, term: SpectralTerm) -> tuple[Tensor, Tensor
     variance = term.variance[:, torch.arange(degrees, device=covariance.device) ** 2].T  # (degrees, channels)
     cross = covariance[:degrees] @ term.transform.transpose(-1, -2)
     return cross, torch.linalg.inv(term.transform @ cross + torch.diag_embed(variance))
-
-
-def _at_points(prior: GaussianPrior, points: PointOperator, covariance: Tensor) -> Tensor:
-    modes = 2 * torch.arange(len(covariance), device=covariance.device) + 1
-    variance: Tensor = torch.einsum("l,lcc->c", modes.float(), covariance) / prior.scale**2 / (4 * math.pi)
-    return variance[points.channel] * points.weights.sum(-1).square()
 
 
 def _root(covariance: Tensor) -> Tensor:

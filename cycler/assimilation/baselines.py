@@ -93,7 +93,7 @@ def _draws_of_forecast_error(
     bundle: Bundle, prior: GaussianPrior, share: float, time: datetime, count: int, seed: int
 ) -> FloatArray:
     """``count`` draws with ``share`` of the bundle's forecast-error covariance and a mean of zero, physical units."""
-    covariance = torch.as_tensor(bundle.forecast_error)
+    covariance = torch.as_tensor(bundle.anomaly_error)
     values, vectors = torch.linalg.eigh(covariance)
     root = vectors * values.clamp_min(0).sqrt()[..., None, :]
     degrees = len(covariance)

@@ -1,28 +1,56 @@
 """The climate's covariance as a bundle keeps it, for those who need its numbers and no network."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from safetensors import SafetensorError, safe_open
 
+from dacycle.cycler.assimilation.balance import Balance
+from dacycle.cycler.bundle import Bundle
 from dacycle.errors import BundleError
 
-__all__ = ["climate"]
+__all__ = ["Climate", "balance_of", "climate"]
 
 FloatArray = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Climate:
+    """``covariance`` (degrees, channels, channels) of scaled coefficients of normalised anomalies, and the white
+    ``rest`` (channels,); ``of_variables``: the covariance of the prior's variables, where these are others."""
+
+    covariance: FloatArray
+    rest: FloatArray
+    of_variables: FloatArray
+
+
 @lru_cache(maxsize=2)
-def climate(path: Path) -> tuple[FloatArray, FloatArray]:
-    """Covariance (degrees, channels, channels) of scaled coefficients of normalised anomalies, and the white rest
-    (channels,) of the Gaussian prior of the bundle in ``path``."""
+def climate(path: Path) -> Climate:
+    """Of the Gaussian prior of the bundle in ``path``."""
+    told = _read(path, ("gaussian.covariance", "gaussian.rest", "states.covariance", "states.rest"))
+    variables = told["gaussian.covariance"]
+    rest = told.get("gaussian.rest", np.zeros(variables.shape[1]))
+    return Climate(told.get("states.covariance", variables), told.get("states.rest", rest), variables)
+
+
+def balance_of(bundle: Bundle) -> Balance | None:
+    """Between normalised anomalies and the prior's variables; None where they are the same."""
+    told = _read(bundle.path, ("balance.coefficients", "balance.spread"))
+    if not told:
+        return None
+    names, parts = [c.name for c in bundle.channels], [torch.as_tensor(each).float() for each in told.values()]
+    return Balance(names, bundle.climatology.std, *parts)
+
+
+def _read(path: Path, names: tuple[str, ...]) -> dict[str, FloatArray]:
+    """Those of the tensors that are there."""
     try:
         with safe_open(path / "prior.safetensors", framework="numpy") as file:
-            covariance = file.get_tensor("gaussian.covariance").astype(np.float64)
-            has_rest = "gaussian.rest" in file.keys()  # noqa: SIM118  (no mapping)
-            rest = file.get_tensor("gaussian.rest").astype(np.float64) if has_rest else np.zeros(covariance.shape[1])
+            there = set(file.keys())
+            return {name: file.get_tensor(name).astype(np.float64) for name in names if name in there}
     except (OSError, SafetensorError) as error:
         raise BundleError(f"{path / 'prior.safetensors'}: expected a safetensors file of the prior; {error}") from error
-    return covariance, rest

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dacycle.cycler.assimilation.climate import climate
+from dacycle.cycler.assimilation.climate import balance_of, climate
 from dacycle.cycler.assimilation.fields import lift, observe
 from dacycle.cycler.bundle import Bundle
 from dacycle.emulators.grid import bilinear, gaussian_grid
@@ -29,11 +29,12 @@ def expectation(bundle: Bundle, batch: ObservationBatch, forecast: npt.NDArray[n
     """
     time = batch.analysis_time
     mean = bundle.climatology.mean(time)
-    covariance, rest = climate(bundle.path)
+    of = climate(bundle.path)
+    covariance, rest = of.covariance, of.rest
     if forecast is not None:
         anomaly = lift(bundle, forecast.mean(0), time) - mean
         mean = mean + _calibrated(bundle, anomaly / bundle.climatology.std) * bundle.climatology.std
-        covariance = np.concatenate([bundle.forecast_error, covariance[len(bundle.forecast_error) :]])
+        covariance = np.concatenate([bundle.anomaly_error, covariance[len(bundle.anomaly_error) :]])
     names = [c.name for c in bundle.channels]
     position = np.array([names.index(name) if name in names else 0 for name in batch.channel.tolist()], np.int64)
     corners, weights = bilinear(bundle.grid, batch.lat, batch.lon)
@@ -46,11 +47,11 @@ def expectation(bundle: Bundle, batch: ObservationBatch, forecast: npt.NDArray[n
 
 def _calibrated(bundle: Bundle, anomaly: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """E[x | f] = slope f per degree, on the grid; normalised anomalies (channels, nlat, nlon)."""
-    slope = torch.as_tensor(bundle.forecast_slope)
+    slope, balance, x = torch.as_tensor(bundle.forecast_slope), balance_of(bundle), torch.as_tensor(anomaly)[None]
     harmonics = _harmonics(*bundle.grid.shape, len(slope))
-    coefficients = harmonics.analyse(torch.as_tensor(anomaly))
-    regressed = torch.einsum("kcd,dk->ck", slope[harmonics.degree], coefficients)
-    return np.asarray(harmonics.synthesise(regressed).numpy())
+    coefficients = harmonics.analyse(x if balance is None else balance.control(x))
+    regressed = harmonics.synthesise(torch.einsum("kcd,mdk->mck", slope[harmonics.degree], coefficients))
+    return np.asarray((regressed if balance is None else balance.state(regressed))[0].numpy())
 
 
 @lru_cache(maxsize=2)

@@ -80,7 +80,7 @@ class Conditioner:
             self.background = LocalBackground(prior, covariance, points, observations.local)
         else:
             self.background = EvenBackground(prior, covariance, points, observations.forecast)
-        self._own = 1 + rest[points.channel] * points.weights.square().sum(-1)
+        self._own = 1 + points.rest(rest)
 
     @cached_property
     def expected(self) -> Tensor:

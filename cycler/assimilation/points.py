@@ -1,20 +1,22 @@
-"""Soundings as a linear operator on the normalised state, and its factors in spherical-harmonic space.
+"""Soundings as a linear operator on the prior's state, and its factors in spherical-harmonic space.
 
 With x the anomalies divided by their standard deviation s, a sounding value of channel c at a point is
 
     y - climatology = sum over four corners of w_k s_k x_k + error,
 
-divided here by the error's standard deviation, so that R is the identity.
+divided here by the error's standard deviation, so that R is the identity. Where the prior's state are control variables
+(``balance.py``), H is that after the map from them to x.
 """
 
 from datetime import datetime
-from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dacycle.cycler.assimilation.balance import Balance
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.cycler.assimilation.places import BalancedPlaces, Near, Places
 from dacycle.cycler.bundle import Bundle
 from dacycle.emulators.grid import bilinear
 from dacycle.obs.batch import ObservationBatch
@@ -24,9 +26,8 @@ __all__ = ["PointOperator", "point_operator"]
 
 # Above this many values the matrix H V H' is not formed (2 GB): conjugate gradients then apply its factors.
 DENSE_LIMIT = 22_000
-# When it is: so many places at a time are worked on in the processor's cache, and laid down in the matrix. A whole
-# number of the former makes the latter.
-ROWS, PANEL = 8, 128
+# When it is: of so many places at a time.
+PANEL = 128
 
 
 class PointOperator:
@@ -37,29 +38,40 @@ class PointOperator:
     """
 
     def __init__(
-        self, prior: GaussianPrior, channel: Tensor, corners: Tensor, interpolation: Tensor, scale: Tensor
+        self,
+        prior: GaussianPrior,
+        channel: Tensor,
+        corners: Tensor,
+        interpolation: Tensor,
+        scale: Tensor,
+        balance: Balance | None = None,
     ) -> None:
-        """``interpolation`` (n, 4) adds up to one; ``scale`` (n, 4): standard deviation at the corners over sigma."""
+        """``interpolation`` (n, 4) adds up to one; ``scale`` (n, 4): standard deviation at the corners over sigma.
+        ``balance``: between x and the prior's state, where that is not x itself."""
         if bool((channel[1:] < channel[:-1]).any()):
             raise ValueError("a point operator expects its values in ascending order of channel")
         self.channel, self.corners, self.weights = channel, corners, interpolation * scale
-        self._interpolation = interpolation
+        self._interpolation, self._balance = interpolation, balance
         self._channels, self._points = prior.channels, prior.grid.shape[0] * prior.grid.shape[1]
         self._shape = prior.grid.shape
-        # In spectral space one row of harmonics per distinct point serves all channels and levels of a sounding; the
+        # In spectral space the rows of harmonics of a distinct point serve all channels and levels of a sounding; the
         # standard deviation is taken as constant over the four corners there, which only the operator V sees.
         self._scale = self.weights.sum(-1)
         keys = torch.cat([corners.double(), interpolation.double().mul(1e6).round()], 1)
         self._place, self._first = _distinct_rows(keys)
-        at_places = prior.harmonics.at_corners(corners[self._first], interpolation[self._first])
-        self._harmonics = at_places / prior.scale  # (places, L*L)
-        self._degree = prior.harmonics.degree
+        at = corners[self._first], interpolation[self._first]
+        self._places = Places(prior, *at) if balance is None else BalancedPlaces(prior, *at, balance)
+        self._coefficients = prior.harmonics.lmax**2
 
     def __len__(self) -> int:
         return len(self.channel)
 
-    def apply(self, x: Tensor) -> Tensor:
-        """H x: (m, channels, nlat, nlon) -> (m, n)."""
+    def apply(self, state: Tensor) -> Tensor:
+        """H: (m, channels, nlat, nlon) -> (m, n)."""
+        return self.of_anomalies(state if self._balance is None else self._balance.state(state))
+
+    def of_anomalies(self, x: Tensor) -> Tensor:
+        """The same of x, whatever the prior's state is."""
         flat = x.flatten(-2)
         return (flat[:, self.channel[:, None], self.corners] * self.weights).sum(-1)
 
@@ -68,7 +80,8 @@ class PointOperator:
         flat = z.new_zeros(len(z), self._channels * self._points)
         index = (self.channel[:, None] * self._points + self.corners).flatten()
         flat.index_add_(1, index, (z[..., None] * self.weights).flatten(1))
-        return flat.view(len(z), self._channels, *self._shape)
+        x = flat.view(len(z), self._channels, *self._shape)
+        return x if self._balance is None else self._balance.state_adjoint(x)
 
     def interpolate(self, fields: Tensor) -> Tensor:
         """``fields`` (..., nlat, nlon) at the places of the values (..., n)."""
@@ -76,26 +89,23 @@ class PointOperator:
 
     def spectral_adjoint(self, z: Tensor, degrees: int | None = None) -> Tensor:
         """Y' H' z in the prior's scaled coefficients: (m, n) -> (m, channels, L*L), or that many degrees of them."""
-        harmonics = self._harmonics if degrees is None else self._harmonics[:, : degrees**2]
-        places = len(self._harmonics)
+        places = len(self._places)
         grouped = z.new_zeros(len(z), self._channels * places)
         grouped.index_add_(1, self.channel * places + self._place, z * self._scale)
-        return grouped.view(len(z), self._channels, places) @ harmonics
+        count = self._coefficients if degrees is None else degrees**2
+        return self._places.adjoint(grouped.view(len(z), self._channels, places), count)
 
     def spectral_apply(self, a: Tensor) -> Tensor:
         """H Y a: (m, channels, L*L) -> (m, n); coefficients of higher degrees may be absent."""
-        at_places = a @ self._harmonics[:, : a.shape[-1]].T
-        return at_places[:, self.channel, self._place] * self._scale
+        return self._places.values(a)[:, self.channel, self._place] * self._scale
 
-    @cached_property
-    def _per_degree(self) -> Tensor:
-        """For each degree the products of the places' harmonics, (L, places * places)."""
-        parts = torch.split(self._harmonics, torch.bincount(self._degree).tolist(), 1)
-        places = len(self._harmonics)
-        products = self._harmonics.new_empty(len(parts), places, places)
-        for part, product in zip(parts, products, strict=True):
-            torch.matmul(part, part.T, out=product)
-        return products.flatten(1)
+    def variance(self, covariance: Tensor) -> Tensor:
+        """(n,): the diagonal of H V H' for ``covariance`` (degrees, channels, channels)."""
+        return self._places.variance(covariance)[self.channel, self._place] * self._scale.square()
+
+    def rest(self, rest: Tensor) -> Tensor:
+        """(n,): what a white rest of that variance (channels,) beyond the harmonics adds to each value's."""
+        return self._places.rest(rest)[self.channel, self._place] * self.weights.square().sum(-1)
 
     def matrix(self, covariance: Tensor, roots: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
         """H V H' (n, n) for ``covariance`` (L, channels, channels): block by block over pairs of channels.
@@ -107,39 +117,25 @@ class PointOperator:
         own = torch.split(self._place, count)
         result = torch.empty(len(self), len(self), device=covariance.device)
         parts = [torch.split(row, count, 1) for row in torch.split(result, count)]
-        pairs = torch.triu_indices(self._channels, self._channels)
-        numbered = [(c, d, k) for k, (c, d) in enumerate(pairs.T.tolist()) if count[c] and count[d]]
-        of_pairs, at, degrees, places = covariance[:, pairs[0], pairs[1]].T, None, 0, len(self._harmonics)
-        if roots is not None and weights is not None:
-            near = torch.einsum("nlce,mled->cdnml", roots, roots)[pairs[0], pairs[1]]
-            of_pairs, at, degrees = torch.cat([of_pairs, near.flatten(1)], 1), weights[:, self._first], roots.shape[1]
-        for first in range(0, places, PANEL):
-            some = (slice(k, k + ROWS) for k in range(first, min(first + PANEL, places), ROWS))
-            found = [of_pairs @ self._between_places(rows, at, degrees) for rows in some]
-            blocks = torch.cat([block.view(len(of_pairs), -1, places) for block in found], 1)
+        every = torch.triu_indices(self._channels, self._channels).T.tolist()
+        pairs = [(c, d) for c, d in every if count[c] and count[d]]
+        near = None if roots is None or weights is None else Near(roots, weights[:, self._first])
+        for first in range(0, len(self._places), PANEL):
+            some = slice(first, min(first + PANEL, len(self._places)))
+            blocks = self._places.blocks(pairs, covariance, near, some)
             here = [torch.nonzero((place >= first) & (place < first + PANEL))[:, 0] for place in own]
-            for c, d, k in numbered:
-                parts[c][d][here[c]] = blocks[k][own[c][here[c]] - first][:, own[d]]
-        for c, d, _ in numbered:
+            for (c, d), block in zip(pairs, blocks, strict=True):
+                parts[c][d][here[c]] = block[own[c][here[c]] - first][:, own[d]]
+        for c, d in pairs:
             if d > c:
                 parts[d][c].copy_(parts[c][d].T)
         return result.mul_(self._scale).mul_(self._scale[:, None])
 
-    def _between_places(self, rows: slice, at: Tensor | None, degrees: int) -> Tensor:
-        """What the places ``rows`` and all places have together of each degree, (features, rows * places).
-
-        With weights ``at`` (nodes, places), follow the first ``degrees`` of them for each pair of nodes.
-        """
-        kernel = self._per_degree.view(-1, len(self._harmonics), len(self._harmonics))[:, rows]
-        if at is None:
-            return kernel.flatten(1)
-        both = (at[:, None, rows, None] * at[None, :, None, :])[:, :, None]  # (nodes, nodes, 1, rows, places)
-        return torch.cat([kernel.flatten(1), (both * kernel[:degrees]).flatten(0, 2).flatten(1)])
-
     def within(self, rows: Tensor, variance: Tensor) -> Tensor:
-        """H V H' (k, k) among the values ``rows`` (k,) of one channel, for its ``variance`` per degree (at most L,)."""
-        places = len(self._harmonics)
-        block = (variance @ self._per_degree[: len(variance)]).view(places, places)
+        """H V H' (k, k) among the values ``rows`` (k,) of one channel of x, for its ``variance`` per degree (at most
+        L,)."""
+        places = len(self._places)
+        block = (variance @ self._places.kernel[: len(variance)]).view(places, places)
         own, scale = self._place[rows], self._scale[rows]
         return block[own][:, own] * scale * scale[:, None]
 
@@ -153,7 +149,7 @@ def _distinct_rows(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def point_operator(
-    bundle: Bundle, prior: GaussianPrior, batch: ObservationBatch, time: datetime
+    bundle: Bundle, prior: GaussianPrior, batch: ObservationBatch, time: datetime, balance: Balance | None = None
 ) -> tuple[PointOperator, Tensor]:
     """The operator for ``batch``'s assimilated values in the bundle's channels, and y - H climatology over sigma."""
     names = [c.name for c in bundle.channels]
@@ -174,5 +170,6 @@ def point_operator(
         torch.as_tensor(corners, device=device),
         torch.as_tensor(weights, dtype=torch.float32, device=device),
         torch.as_tensor(scale, dtype=torch.float32, device=device),
+        balance,
     )
     return operator, torch.as_tensor(innovation, dtype=torch.float32, device=device)

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from dacycle.cycler.assimilation.balance import Balance
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.unet import UNet
 from dacycle.cycler.bundle import Bundle
@@ -50,15 +51,26 @@ HIGHEST_LEVEL = 10.0
 
 
 class DiffusionPrior(nn.Module):
-    """Gaussian plus residual network. ``statics`` (k, nlat, nlon) are further inputs of the network."""
+    """Gaussian plus residual network. ``statics`` (k, nlat, nlon) are further inputs of the network.
+
+    With a ``balance``, what prior and network know are control variables, and ``states`` is the Gaussian of states.
+    """
 
     statics: Tensor
 
     def __init__(
-        self, gaussian: GaussianPrior, statics: Tensor, fold: int, widths: list[int], blocks: int, low_precision: bool
+        self,
+        gaussian: GaussianPrior,
+        statics: Tensor,
+        fold: int,
+        widths: list[int],
+        blocks: int,
+        low_precision: bool,
+        balance: Balance | None = None,
+        states: GaussianPrior | None = None,
     ) -> None:
         super().__init__()
-        self.gaussian = gaussian
+        self.gaussian, self.balance, self.states = gaussian, balance, states
         self.low_precision = low_precision
         self.register_buffer("statics", statics, persistent=False)
         n = gaussian.channels
@@ -78,6 +90,19 @@ class DiffusionPrior(nn.Module):
         mixed = (gates.unflatten(1, (len(FACTORS), -1)) * variants).sum(1)
         denoised: Tensor = gaussian + scale * residual.float() + mixed
         return denoised
+
+    @property
+    def climate(self) -> GaussianPrior:
+        """The Gaussian of states, as anomalies over their standard deviation."""
+        return self.states or self.gaussian
+
+    def variables(self, x: Tensor) -> Tensor:
+        """What the prior knows of states x: control variables, or x itself; both (m, channels, nlat, nlon)."""
+        return x if self.balance is None else self.balance.control(x)
+
+    def state(self, y: Tensor) -> Tensor:
+        """The inverse of ``variables``."""
+        return y if self.balance is None else self.balance.state(y)
 
     def at(self, time: datetime) -> Denoiser:
         """The denoiser of that date."""
@@ -117,10 +142,12 @@ def load_prior(
         raise BundleError(f"{path}: gaussian.covariance should have shape (degrees, {n}, {n}); got {found}")
     statics = static_features(bundle.grid, bundle.orography, bundle.land)
     gaussian = GaussianPrior(bundle.grid, covariance, weights.get("gaussian.rest", torch.zeros(n)))
+    arguments = cast("dict[str, Any]", bundle.card.prior.arguments)
     try:
-        prior = DiffusionPrior(gaussian, statics, **cast("dict[str, Any]", bundle.card.prior.arguments))
+        balance, states = _control(bundle, weights)
+        prior = DiffusionPrior(gaussian, statics, **arguments, balance=balance, states=states)
         prior.load_state_dict(weights)
-    except (TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         summary = " ".join(str(error).split())
         raise BundleError(f"{path}: the weights do not fit the card's architecture: {summary[:300]}") from error
     if precision != "bundle":
@@ -131,3 +158,12 @@ def load_prior(
             raise ConfigError("[ensemble] compile: not exact in bfloat16; set precision = float32, or do not compile")
         prior.network.compile()
     return prior.to(device).eval().requires_grad_(False)
+
+
+def _control(bundle: Bundle, weights: dict[str, Tensor]) -> tuple[Balance | None, GaussianPrior | None]:
+    """Balance and Gaussian of states of a prior that lives in control variables."""
+    if "balance.coefficients" not in weights:
+        return None, None
+    names, std = [c.name for c in bundle.channels], bundle.climatology.std
+    balance = Balance(names, std, weights["balance.coefficients"], weights["balance.spread"])
+    return balance, GaussianPrior(bundle.grid, weights["states.covariance"], weights["states.rest"])

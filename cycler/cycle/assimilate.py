@@ -122,11 +122,11 @@ def _go_on(task: Task, world: Bundle, coarse: FloatArray) -> None:
     from dacycle.cycler.assimilation.fields import lift
     from dacycle.cycler.assimilation.inflation import inflate
 
-    prior, std = task.models.analyst.prior.gaussian, world.climatology.std
+    prior, std = task.models.analyst.prior.climate, world.climatology.std
     device = prior.rest.device
     members = lift(task.bundle, coarse, task.record.time)
     departures = torch.as_tensor((members - members.mean(0)) / std, device=device)
-    error = torch.as_tensor(world.forecast_error, device=device)
+    error = torch.as_tensor(world.anomaly_error, device=device)
     wider = inflate(prior, error, departures).cpu().numpy() * std
     members = (members.mean(0) + wider).astype(np.float32)
     for k, channel in enumerate(world.channels):

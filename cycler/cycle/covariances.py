@@ -46,7 +46,7 @@ def learn(
         return known, known
     from dacycle.cycler.assimilation.adapt import adapt
 
-    prior = task.models.analyst.prior.gaussian
+    prior = task.models.analyst.prior
     return adapt(bundle, prior, known, batch, forecast, task.age.known)
 
 

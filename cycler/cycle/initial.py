@@ -97,7 +97,7 @@ def _completed(task: "Task", states: FloatArray, known: list[int], time: datetim
     """
     import torch
 
-    bundle, prior = task.bundle, task.models.analyst.prior.gaussian
+    bundle, prior = task.bundle, task.models.analyst.prior.climate
     mean, std = bundle.climatology.mean(time), bundle.climatology.std
     anomaly = (states - mean[known]) / std[known]
     with torch.no_grad():

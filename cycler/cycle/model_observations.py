@@ -64,8 +64,8 @@ def weighed(field: ModelField, bundle: Bundle, batch: ObservationBatch) -> Model
     full = np.zeros((1, len(bundle.channels), *bundle.grid.shape), np.float32)
     full[0, list(field.index)] = field.values
     departure = used.value - observe(bundle, full, used)[0]
-    modes = 2 * np.arange(len(bundle.forecast_error)) + 1
-    error = np.einsum("l,lcc->c", modes, bundle.forecast_error) / (bundle.grid.shape[0] * bundle.grid.shape[1])
+    modes = 2 * np.arange(len(bundle.anomaly_error)) + 1
+    error = np.einsum("l,lcc->c", modes, bundle.anomaly_error) / (bundle.grid.shape[0] * bundle.grid.shape[1])
     position = np.array([[c.name for c in bundle.channels].index(name) for name in used.channel.tolist()])
     std = observe(bundle, bundle.climatology.std[None], used)[0]
     own = error[position] * std.astype(np.float64) ** 2

@@ -135,7 +135,7 @@ def _fold(
 
 def _analysis(analyst: Analyst, batch: ObservationBatch, fold: int, args: argparse.Namespace) -> npt.NDArray[Any]:
     """The first analysis of a cycle, the fold's stations withheld from everything."""
-    bundle, prior = analyst.bundle, analyst.prior.gaussian
+    bundle, prior = analyst.bundle, analyst.prior
     channels = tuple(c.name for c in bundle.channels)
     known = Adaptation.none(channels) if args.fixed else Adaptation.ignorant(channels)
 

@@ -161,7 +161,7 @@ def advance(world: World, plan: Plan, analyst: Callable[[str], Analyst], place: 
     def learn(known: Adaptation, values: ObservationBatch) -> tuple[Adaptation, Adaptation]:
         if not plan.adaptive:
             return known, known
-        return adapt(bundle, chosen.prior.gaussian, known, values, coarse, 12.0)
+        return adapt(bundle, chosen.prior, known, values, coarse, 12.0)
 
     prepared = prepare(bundle, known, batch, coarse, lambda b: b, learn)
     numbers = range(1, world.members + 1)

@@ -64,6 +64,8 @@ def copy_bundle(bundle: Bundle, target: Path, version: str | None, scores: Mappi
 MEASURED = {
     "local_inflation": ("node", "channel"),
     "error_tails": ("channel",),
+    "states_error_covariance": ("degree", "channel", "channel_column"),
+    "states_local_error_covariance": ("node", "degree", "channel", "channel_column"),
     "local_slope": ("node", "degree", "channel", "channel_column"),
     "local_error_covariance": ("node", "degree", "channel", "channel_column"),
 }
@@ -83,8 +85,9 @@ def write_measured(path: Path, **statistics: FloatArray) -> None:
 
 
 def _compact(name: str, weights: Tensor) -> Tensor:
-    """16 bits for the prior's network, which runs in bfloat16: they lose nothing there and halve the file."""
-    half = name.startswith("network.") and weights.is_floating_point()
+    """16 bits for the prior's network, which runs in bfloat16, and for the balance, which was fitted in as many: they
+    lose nothing there and halve the file."""
+    half = name.startswith(("network.", "balance.")) and weights.is_floating_point()
     return (weights.half() if half else weights).detach().contiguous()
 
 

@@ -16,7 +16,7 @@ from dacycle.channels import DEFAULT_CHANNELS
 from dacycle.errors import BundleError
 
 if TYPE_CHECKING:
-    from dacycle.cycler.bundle import NetworkCard
+    from dacycle.cycler.bundle import Bundle, NetworkCard
 
 __all__ = ["add_arguments", "run"]
 
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
             analysis_inflation=inflation.numpy(),
         )
         write_bundle(args.out, card, statics, prior, emulator, grid)
-        bundle = open_bundle(str(args.out))
+        bundle = _with_anomalies(open_bundle(str(args.out)))
         if number < args.rounds:
             found = calibrate(bundle, truths, args.days, args.members, _say, args.sites)
             error, inflation, share = found.statistics, found.inflation, round(found.share, 4)
@@ -107,6 +107,23 @@ def run(args: argparse.Namespace) -> int:
             card = card.model_copy(update={"scores": scores})
     print(f"bundle {args.out}: {sum(f.stat().st_size for f in args.out.iterdir()) / 1e6:.1f} MB")
     return 0
+
+
+def _with_anomalies(bundle: "Bundle") -> "Bundle":
+    """The bundle with what its forecast error is in anomalies, where the prior knows other variables."""
+    import torch
+
+    from dacycle.cycler.assimilation.prior import load_prior
+    from dacycle.cycler.bundle import open_bundle
+    from dacycle.cycler.training.anomalies import Anomalies, as_array
+    from dacycle.cycler.training.bundle import write_measured
+
+    anomalies = Anomalies(load_prior(bundle), len(bundle.forecast_error))
+    found = as_array(anomalies(torch.as_tensor(bundle.forecast_error)))
+    if found is None:
+        return bundle
+    write_measured(bundle.path / "statics.nc", states_error_covariance=found)
+    return open_bundle(str(bundle.path))
 
 
 def _say(text: str) -> None:

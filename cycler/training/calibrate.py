@@ -25,6 +25,7 @@ from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.cycle.ingest import gather
 from dacycle.cycler.cycle.outliers import reject_outliers
 from dacycle.cycler.experiments.twin import FloatArray, Step, cycle
+from dacycle.cycler.training.anomalies import Anomalies, as_array
 from dacycle.cycler.training.dataset import Dataset, state
 from dacycle.cycler.training.forecast_error import ForecastStatistics, Regression
 from dacycle.cycler.training.network import write_network
@@ -75,15 +76,15 @@ def calibrate(
         checked.append(reject_outliers(analyst.bundle, batch, forecast))
         return checked[-1]
 
-    emulator = load_emulator(bundle)
+    emulator, anomalies = load_emulator(bundle), Anomalies(analyst.prior, len(bundle.forecast_error))
     for nature in natures:
         batches = observed(bundle, nature, days, sites)
         for number, step in enumerate(cycle(analyst, emulator, batches, members, 0, check=check)):
             progress(f"{step.time:%Y-%m-%dT%H}")
             if step.forecast is None:
                 continue
-            f = _normalised(bundle, lift(bundle, step.forecast.mean(0), step.time), step.time)
-            x = _normalised(bundle, state(nature, bundle.channels, nature.times.index(step.time)), step.time)
+            f = _known(analyst, lift(bundle, step.forecast.mean(0), step.time), step.time)
+            x = _known(analyst, state(nature, bundle.channels, nature.times.index(step.time)), step.time)
             if number >= SPIN_UP:
                 error, variance = (v.square().mul(gaussian.weights).mean() for v in (f - x, x))
                 shares.append(float(error / variance))
@@ -91,7 +92,12 @@ def calibrate(
             regression.add(f, x, KEEP)
             found = regression.statistics()
             slope, covariance = found.slope.numpy(), found.covariance.numpy()
-            analyst.bundle = replace(bundle, forecast_slope=slope, forecast_error=covariance)
+            analyst.bundle = replace(
+                bundle,
+                forecast_slope=slope,
+                forecast_error=covariance,
+                states_error=as_array(anomalies(found.covariance)),
+            )
     inflation = lacking_spread(gaussian, cases, torch.as_tensor(bundle.analysis_inflation))
     return Calibration(regression.statistics(), float(np.mean(shares)), inflation)
 
@@ -112,7 +118,7 @@ def _case(analyst: Analyst, batch: ObservationBatch, step: Step, truth: Tensor) 
     unadapted = Adaptation.none(tuple(c.name for c in analyst.bundle.channels))
     system = analyst.situation(step.time, batch, step.forecast, unadapted).system
     noises = [MemberNoise(NETWORK_SEED, step.time, each) for each in range(1, 2 * DEVIATIONS, 2)]
-    drawn = torch.stack([_normalised(analyst.bundle, fields, step.time) for fields in step.states])
+    drawn = torch.stack([_known(analyst, fields, step.time) for fields in step.states])
     return Case(drawn, truth, gaussian_deviations(system, noises))
 
 
@@ -120,6 +126,7 @@ def _statistics(bundle: Bundle) -> ForecastStatistics:
     return ForecastStatistics(torch.as_tensor(bundle.forecast_slope), torch.as_tensor(bundle.forecast_error))
 
 
-def _normalised(bundle: Bundle, fields: FloatArray, time: datetime) -> Tensor:
-    anomaly = fields - bundle.climatology.mean(time)
-    return torch.as_tensor(anomaly / bundle.climatology.std)
+def _known(analyst: Analyst, fields: FloatArray, time: datetime) -> Tensor:
+    """A state (channels, nlat, nlon) in the prior's variables."""
+    climatology = analyst.bundle.climatology
+    return analyst.prior.variables(torch.as_tensor((fields - climatology.mean(time)) / climatology.std)[None])[0]

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
+from dacycle.cycler.assimilation.prior import DiffusionPrior
 from dacycle.cycler.assimilation.tails import with_tails_of
-from dacycle.cycler.experiments.osse_scores import rank_contrasts
+from dacycle.cycler.experiments.osse_scores import rank_contrasts, ranked_places
+from dacycle.emulators.grid import Grid
 
 __all__ = ["Sample", "bends", "error_tails"]
 
@@ -24,19 +27,38 @@ TRIED = np.linspace(0.0, LONGEST, 11)
 
 @dataclass(frozen=True)
 class Sample:
-    """One analysis at places that are nearly uniform over the sphere, normalised. ``members`` (N, channels, places)
-    without anything added, in antithetic pairs; ``deviations``, of the same shape: what is added for a factor of one;
-    ``weights`` (nodes, places) of relative spread; ``truth`` (channels, places)."""
+    """One analysis at places that are nearly uniform over the sphere, as normalised anomalies. ``members`` (N,
+    channels, places) without anything added, in antithetic pairs; of the same shape, for a factor of one,
+    ``deviations``: what is added to a channel as such, and ``followed``: what winds follow of what is added to the
+    channel ``of`` (channels,), their height. ``weights`` (nodes, places) of relative spread; ``truth`` (channels,
+    places)."""
 
     members: FloatArray
     deviations: FloatArray
+    followed: FloatArray
+    of: npt.NDArray[np.int64]
     weights: FloatArray
     truth: FloatArray
+
+    @classmethod
+    def of_fields(
+        cls, grid: Grid, prior: DiffusionPrior, members: Tensor, given: Tensor, weights: FloatArray, truth: Tensor
+    ) -> "Sample":
+        """Of whole fields (..., nlat, nlon); ``given``: what is added to the prior's variables for a factor of one."""
+        own, of = given.clone(), np.arange(given.shape[1])
+        if prior.balance is not None:
+            own[:, prior.balance.winds] *= prior.balance.spread
+            of[prior.balance.winds] = prior.balance.heights
+        whole = (members.numpy(), own.numpy(), (prior.state(given) - own).numpy(), weights, truth.numpy())
+        places = ranked_places(grid)
+        m, d, f, w, x = (each.reshape(*each.shape[:-2], -1)[..., places].astype(np.float32) for each in whole)
+        return cls(m, d, f, of, w, x)
 
     def drawn(self, square: FloatArray) -> FloatArray:
         """The members with what they lack, for the factor's ``square`` (nodes, channels)."""
         factor = np.sqrt(np.einsum("nc,np->cp", square, self.weights))
-        return np.asarray(self.members + factor * self.deviations, dtype=np.float32)
+        added = factor * self.deviations + factor[self.of] * self.followed
+        return np.asarray(self.members + added, dtype=np.float32)
 
 
 def error_tails(samples: Sequence[Sample], square: FloatArray) -> FloatArray:

@@ -15,6 +15,7 @@ from dacycle.cycler.assimilation.local_error import local_weights
 from dacycle.cycler.bundle import NODES, Bundle
 from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, advance
 from dacycle.cycler.products.atomic import write_atomically
+from dacycle.cycler.training.anomalies import Anomalies, as_array
 from dacycle.cycler.training.dataset import Dataset, state
 from dacycle.cycler.training.forecast_error import ForecastStatistics
 from dacycle.cycler.training.local_statistics import guessed_moments, local_statistics, pair_moments, stacked
@@ -26,13 +27,19 @@ WORTH = 4.0  # pairs that the bundle's statistics of the whole globe are worth
 KEEP = 0.97  # what a pair counts one cycle later
 
 
-def with_local_statistics(bundle: Bundle, analyst: Analyst, moments: Tensor) -> Bundle:
+def with_local_statistics(bundle: Bundle, analyst: Analyst, moments: Tensor, anomalies: Anomalies) -> Bundle:
     """``bundle`` with what the sum of ``pair_moments`` says of every node."""
     slope, error = stacked(local_statistics(analyst.prior.gaussian, moments))
-    return replace(bundle, local_slope=slope.numpy(), local_error=error.numpy())
+    of_nodes = [each for of_node in error if (each := anomalies(of_node)) is not None]
+    return replace(
+        bundle,
+        local_slope=slope.numpy(),
+        local_error=error.numpy(),
+        states_local_error=as_array(torch.stack(of_nodes) if of_nodes else None),
+    )
 
 
-def followed(unseen: UnseenWorld, analyst: Analyst, skip: int) -> Iterator[Tensor]:
+def followed(unseen: UnseenWorld, analyst: Analyst, anomalies: Anomalies, skip: int) -> Iterator[Tensor]:
     """Moments of every pair of forecast and truth but those of the first ``skip`` times, drawn by the default method.
 
     The statistics in force follow from the bundle's own and the pairs until then. What is done stays in the folder.
@@ -45,7 +52,7 @@ def followed(unseen: UnseenWorld, analyst: Analyst, skip: int) -> Iterator[Tenso
     for number in range(len(world.batches)):
         kept = folder / f"pair-{number:04d}.npy"
         if number >= place.number:
-            analyst.bundle = with_local_statistics(bundle, analyst, moments)
+            analyst.bundle = with_local_statistics(bundle, analyst, moments, anomalies)
             place, analysis = advance(replace(world, bundle=analyst.bundle), plan, lambda method: analyst, place)
             if number:
                 _write(kept, _pair(analyst, analysis, unseen.nature, len(even.slope)))
@@ -67,7 +74,8 @@ def _pair(analyst: Analyst, analysis: Analysis, nature: Dataset, degrees: int) -
     if weights is None:
         raise ValueError(f"{len(forecast)} members do not tell where a forecast is wrong; expected four or more")
     truth = state(nature, bundle.channels, nature.times.index(time))
-    f, x = (torch.as_tensor((fields - mean) / std) for fields in (lift(bundle, forecast.mean(0), time), truth))
+    both = torch.as_tensor((np.stack([lift(bundle, forecast.mean(0), time), truth]) - mean) / std)
+    f, x = analyst.prior.variables(both)
     return pair_moments(analyst.prior.gaussian, degrees, f, x, weights)
 
 

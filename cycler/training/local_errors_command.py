@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from dacycle.cycler.assimilation.analysis import Analyst, Settings
+    from dacycle.cycler.training.anomalies import Anomalies
     from dacycle.cycler.training.bundle import copy_bundle, write_measured
     from dacycle.cycler.training.local_cycle import followed, with_local_statistics
     from dacycle.cycler.training.unseen_worlds import unseen_worlds
@@ -30,16 +31,18 @@ def run(args: argparse.Namespace) -> int:
 
     bundle = begin(args)
     analyst, emulator = Analyst(bundle, Settings()), load_emulator(bundle)
-    pairs = []
+    anomalies, pairs = Anomalies(analyst.prior, len(bundle.forecast_error)), []
     for unseen in unseen_worlds(args, bundle, emulator):
-        for pair in followed(unseen, analyst, args.skip):
+        for pair in followed(unseen, analyst, anomalies, args.skip):
             pairs.append(pair)
             print(f"{unseen.told}: {len(pairs)} forecasts compared", flush=True)
-    found = with_local_statistics(bundle, analyst, torch.stack(pairs).sum(0))
+    found = with_local_statistics(bundle, analyst, torch.stack(pairs).sum(0), anomalies)
     target = copy_bundle(bundle, args.out / "bundle", args.version, {"local_error_forecasts": len(pairs)})
     assert found.local_slope is not None
     assert found.local_error is not None
     measured = {"local_slope": found.local_slope, "local_error_covariance": found.local_error}
+    if found.states_local_error is not None:
+        measured["states_local_error_covariance"] = found.states_local_error
     write_measured(target / "statics.nc", **measured)
     modes = 2 * torch.arange(found.local_error.shape[1]) + 1
     climate = torch.einsum("l,lcc->c", modes.float(), analyst.prior.gaussian.covariance[: len(modes)])

@@ -24,7 +24,6 @@ from dacycle.cycler.assimilation.local_error import node_weights, relative_sprea
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.bundle import NODES, Bundle
 from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, advance
-from dacycle.cycler.experiments.osse_scores import ranked_places
 from dacycle.cycler.products.atomic import write_atomically
 from dacycle.cycler.training.dataset import state
 from dacycle.cycler.training.error_tails import Sample
@@ -51,10 +50,16 @@ class Case:
 
     @classmethod
     def of(
-        cls, grid: Grid, weights: FloatArray, members: FloatArray, deviations: FloatArray, truth: FloatArray
+        cls,
+        grid: Grid,
+        weights: FloatArray,
+        members: FloatArray,
+        deviations: FloatArray,
+        truth: FloatArray,
+        sample: Sample,
     ) -> "Case":
-        """``members``, ``deviations`` (N, channels, nlat, nlon) in antithetic pairs, ``truth`` (channels, nlat, nlon);
-        ``weights`` (nodes, nlat, nlon).
+        """``members``, ``deviations`` (N, channels, nlat, nlon) in antithetic pairs, ``truth`` (channels, nlat, nlon),
+        in the prior's variables; ``weights`` (nodes, nlat, nlon).
 
         The mean's own sampling error is allowed for, as in ``spread.lacking_spread``. ValueError below 4 members.
         """
@@ -66,12 +71,10 @@ class Case:
         error = np.square(means.mean(0) - truth) - between / len(means)
         lack = error - np.square(halves).mean(0) - between
         added, area = np.square(deviations).mean(0), grid.weights[:, None]
-        places, whole = ranked_places(grid), (members, deviations, weights, truth)
-        singly = [field.reshape(*field.shape[:-2], -1)[..., places].astype(np.float32) for field in whole]
         return cls(
             np.einsum("nij,cij->cn", weights, lack * area),
             np.einsum("nij,mij,cij->cnm", weights, weights, added * area),
-            Sample(*singly),
+            sample,
         )
 
     def save(self, path: Path) -> None:
@@ -102,19 +105,19 @@ def inflation_square(cases: Sequence[Case]) -> FloatArray:
 
 
 class Recording(Analyst):
-    """An analyst that keeps what it added last: for a factor of one, and with its own (m, channels, nlat, nlon)."""
+    """An analyst that keeps what it added last, for a factor of one and with its own (m, channels, nlat, nlon), in the
+    prior's variables; and the bundle with the climate that was in force."""
 
     deviations: Tensor
     factored: Tensor
+    world: Bundle
 
     def added(self, situation: Situation, noises: Sequence[MemberNoise]) -> Tensor:
         """As ``Analyst.added``."""
         unit = replace(situation, world=replace(situation.world, local_inflation=None))
-        drawn = super().added(unit, noises)
-        own = situation.inflation_factor * drawn
-        scale = torch.as_tensor(situation.world.climatology.std / self.bundle.climatology.std)
-        self.deviations, self.factored = drawn * scale, own * scale
-        return own
+        self.world, self.deviations = situation.world, super().added(unit, noises)
+        self.factored = situation.inflation_factor * self.deviations
+        return self.factored
 
 
 def cycled(unseen: UnseenWorld, analyst: Recording, skip: int) -> Iterator[Case]:
@@ -137,9 +140,14 @@ def cycled(unseen: UnseenWorld, analyst: Recording, skip: int) -> Iterator[Case]
 
 
 def _case(bundle: Bundle, analyst: Recording, analysis: Analysis, truth: FloatArray) -> Case:
-    mean, std, forecast = bundle.climatology.mean(analysis.time), bundle.climatology.std, analysis.forecast
+    climatology, forecast, prior = analyst.world.climatology, analysis.forecast, analyst.prior
     if forecast is None:
         raise ValueError(f"the analysis of {analysis.time} had no forecast whose spread could be looked at")
-    weights = node_weights(relative_spread(bundle, std, analyst.prior.gaussian, forecast), NODES).cpu().numpy()
-    members = (analysis.states - mean) / std - analyst.factored.cpu().numpy()
-    return Case.of(bundle.grid, weights, members, analyst.deviations.cpu().numpy(), (truth - mean) / std)
+    mean, std = climatology.mean(analysis.time), climatology.std
+    spread = relative_spread(bundle, std, prior.gaussian, forecast)
+    weights = node_weights(spread, NODES).cpu().numpy()
+    x, exact = (torch.as_tensor((fields - mean) / std) for fields in (analysis.states, truth[None]))
+    given, factored = analyst.deviations.cpu(), analyst.factored.cpu()
+    known, known_truth = prior.variables(x) - factored, prior.variables(exact)[0]
+    sample = Sample.of_fields(bundle.grid, prior, x - prior.state(factored), given, weights, exact[0])
+    return Case.of(bundle.grid, weights, known.numpy(), given.numpy(), known_truth.numpy(), sample)

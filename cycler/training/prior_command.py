@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation-days", type=float, default=15.0, help="end of each run, kept from training")
     parser.add_argument("--out", type=Path, required=True, help="folder of the result; a checkpoint in it is resumed")
     parser.add_argument("--seconds", type=float, required=True, help="training time")
+    parser.add_argument(
+        "--no-balance", dest="balance", action="store_false", help="winds as they are, not what they are beyond balance"
+    )
     parser.add_argument("--degrees", type=int, default=86, help="truncation of the Gaussian prior")
     parser.add_argument("--fold", type=int, default=2, help="pixels folded into channels, each way")
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 96, 192, 256])
@@ -56,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
     from dacycle.cycler.assimilation.prior import DiffusionPrior, load_prior, static_features
     from dacycle.cycler.bundle import open_bundle
+    from dacycle.cycler.training.balance import fit_balance, in_control
     from dacycle.cycler.training.climatology import fit_climatology
     from dacycle.cycler.training.dataset import open_dataset, span
     from dacycle.cycler.training.frames import estimate_gaussian, join, load_frames
@@ -96,7 +100,16 @@ def run(args: argparse.Namespace) -> int:
             for run, k in zip(runs, kept, strict=True)
         ]
     )
-    gaussian = load_prior(bundle).gaussian if bundle else estimate_gaussian(training, runs[0].grid, args.degrees)
+    known = load_prior(bundle) if bundle else None
+    states = known.climate if known else estimate_gaussian(training, runs[0].grid, args.degrees)
+    gaussian, balance = states, None
+    if args.balance:
+        balance = known.balance if known else None
+        names = [channel.name for channel in DEFAULT_CHANNELS]
+        balance = balance or fit_balance(training, runs[0].grid, names, climatology.std)
+        training, validation = in_control(training, balance), in_control(validation, balance)
+        fitted = known is not None and known.balance is not None
+        gaussian = known.gaussian if known and fitted else estimate_gaussian(training, runs[0].grid, args.degrees)
     print(f"{len(training)} frames for training, {len(validation)} for validation", flush=True)
     network = {
         "fold": args.fold,
@@ -105,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         "low_precision": not args.full_precision,
     }
     features = static_features(runs[0].grid, runs[0].orography, runs[0].land)
-    prior = DiffusionPrior(gaussian, features, **network)
+    prior = DiffusionPrior(gaussian, features, **network, balance=balance, states=states if balance else None)
     if args.initial:
         begin_from(prior, args.initial)
     settings = PriorSettings(args.seconds, args.batch, args.learning_rate, seed=args.seed)

@@ -220,7 +220,7 @@ def learn_from_innovations(
         ] * rng.normal(size=bundle.climatology.std.shape).astype(np.float32)
         forecast = coarsen(bundle, _fields(bundle, prior, f, time))
         batch = observed(bundle, truth, time, upper, rng, sites, wrong)
-        known = adapt(bundle, prior, known.later(12.0), batch, forecast, 12.0)[1]
+        known = adapt(bundle, analyst.prior, known.later(12.0), batch, forecast, 12.0)[1]
     r = dict(zip(names, known.factor("observation"), strict=True))
     return {name: float(r[name]) for name in upper}, known
 

@@ -1,5 +1,7 @@
 """The errors' tails, found in worlds where they are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,19 @@ def sample(number: int, tails: list[float]) -> Sample:
 
     base, added = rng.standard_normal((2, pairs + 1, 2, places))
     truth = (base[-1] + factor * added[-1]) * np.exp(t * rng.standard_normal((1, places)) - t**2)
-    return Sample(both(base[:-1]), both(added[:-1]), weights.astype(np.float32), truth.astype(np.float32))
+    return Sample(
+        both(base[:-1]),
+        both(added[:-1]),
+        0 * both(added[:-1]),
+        np.arange(2),
+        weights.astype(np.float32),
+        truth.astype(np.float32),
+    )
+
+
+def scaled(sample: Sample, factor: float) -> Sample:
+    """With members that spread by so much more."""
+    return replace(sample, members=factor * sample.members, deviations=factor * sample.deviations)
 
 
 def test_the_tails_of_a_known_world_are_found_by_channel_and_leave_ranks_flat() -> None:
@@ -34,9 +48,9 @@ def test_the_tails_of_a_known_world_are_found_by_channel_and_leave_ranks_flat() 
 def test_gaussian_errors_have_none_and_wild_ones_at_most_so_long_ones() -> None:
     samples = [sample(number, [0.0, 0.0]) for number in range(60)]
     assert error_tails(samples, SQUARE).max() < 0.15
-    narrow = [Sample(0.3 * s.members, 0.3 * s.deviations, s.weights, s.truth) for s in samples]
+    narrow = [scaled(s, 0.3) for s in samples]
     assert error_tails(narrow, SQUARE) == pytest.approx([0.0, 0.0])
-    wide = [Sample(9 * s.members, 9 * s.deviations, s.weights, s.truth) for s in samples]
+    wide = [scaled(s, 9.0) for s in samples]
     assert error_tails(wide, SQUARE) == pytest.approx([LONGEST, LONGEST])
 
 

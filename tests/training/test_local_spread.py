@@ -8,6 +8,8 @@ import torch
 
 from dacycle.cycler.assimilation.local_error import node_weights
 from dacycle.cycler.bundle import NODES
+from dacycle.cycler.experiments.osse_scores import ranked_places
+from dacycle.cycler.training.error_tails import Sample
 from dacycle.cycler.training.local_spread import Case, inflation_square
 from dacycle.cycler.training.spread_command import judged
 from dacycle.emulators.grid import gaussian_grid
@@ -32,7 +34,9 @@ def case(number: int, kept: float = 0.4, wanted: np.ndarray = WANTED) -> Case:
     square = np.einsum("nc,nij->cij", wanted, WEIGHTS)
     members, added = pairs(np.sqrt(kept) * draw(4)), pairs(draw(4) * np.sqrt(abs(1 - kept) / square))
     mean = draw(1)
-    return Case.of(GRID, WEIGHTS, mean + members, added, (mean + draw(1))[0])
+    truth, places = (mean + draw(1))[0], ranked_places(GRID)
+    m, d, w, x = (f.reshape(*f.shape[:-2], -1)[..., places] for f in (mean + members, added, WEIGHTS, truth))
+    return Case.of(GRID, WEIGHTS, mean + members, added, truth, Sample(m, d, 0 * d, np.arange(CHANNELS), w, x))
 
 
 def test_the_factor_closes_the_gap_by_channel_and_node() -> None:
@@ -71,4 +75,4 @@ def test_nothing_is_said_without_analyses_or_of_a_single_pair() -> None:
         inflation_square([])
     nothing = np.zeros((2, CHANNELS, *GRID.shape))
     with pytest.raises(ValueError, match="2 members cannot be judged; expected pairs"):
-        Case.of(GRID, WEIGHTS, nothing, nothing, nothing[0])
+        Case.of(GRID, WEIGHTS, nothing, nothing, nothing[0], case(1).sample)

@@ -1,0 +1,77 @@
+"""The balance between heights and winds, by regression on training frames, place by place."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dacycle.cycler.assimilation.balance import Balance, balanced, differences
+from dacycle.cycler.training.frames import Frames
+from dacycle.emulators.grid import EARTH_RADIUS_KM, Grid
+from dacycle.emulators.spectral import Harmonics
+
+__all__ = ["fit_balance", "in_control"]
+
+BATCH = 16
+REGRESSION_KM, SPREAD_KM = 300.0, 500.0
+"""Standard deviations of the Gaussians that moments are smoothed with: coasts and mountains are sharp, samples few."""
+SMALLEST_SPREAD = 0.05
+
+
+def fit_balance(
+    frames: Frames, grid: Grid, channels: Sequence[str], std: npt.NDArray[np.float32], stride: int = 8
+) -> Balance:
+    """From every ``stride``-th frame: a and b by least squares per wind and place, n from what is left."""
+    s, smooth, coefficients, spread = torch.as_tensor(std), _Smoother(grid), [], []
+    parts = torch.split(frames.values[::stride], BATCH)
+    for wind, height in balanced(channels):
+        w, z = channels.index(wind), channels.index(height)
+        ee, en, nn, eu, nu = torch.zeros(5, *grid.shape)
+        for x in parts:
+            (east, north), own = differences(x[:, z].float() * s[z]), x[:, w].float() * s[w]
+            for sum_, product in (
+                (ee, east**2),
+                (en, east * north),
+                (nn, north**2),
+                (eu, east * own),
+                (nu, north * own),
+            ):
+                sum_ += product.sum(0)
+        # Differences are of another size in every row: smoothing is of what is comparable.
+        e, o = (each.mean(1, keepdim=True).sqrt() for each in (ee, nn))
+        sizes = (e * e, e * o, o * o, e, o)
+        ee, en, nn, eu, nu = (
+            smooth(each / size, REGRESSION_KM) * size for each, size in zip((ee, en, nn, eu, nu), sizes, strict=True)
+        )
+        determinant = ee * nn - en**2
+        a, b = (eu * nn - nu * en) / determinant, (nu * ee - eu * en) / determinant
+        left = torch.zeros(grid.shape)
+        for x in parts:
+            east, north = differences(x[:, z].float() * s[z])
+            left += (x[:, w].float() - (a * east + b * north) / s[w]).square().sum(0)
+        coefficients.append(torch.stack([a, b]))
+        spread.append(smooth(left / sum(map(len, parts)), SPREAD_KM).clamp_min(SMALLEST_SPREAD**2).sqrt())
+    # To 16 bits, as the bundle keeps them.
+    return Balance(channels, std, torch.stack(coefficients).half(), torch.stack(spread).half())
+
+
+def in_control(frames: Frames, balance: Balance) -> Frames:
+    """The same in control variables; the frames' own memory is used for them."""
+    for x in torch.split(frames.values, BATCH):
+        x.copy_(balance.control(x.float()))
+    return frames
+
+
+class _Smoother:
+    """Fields (nlat, nlon) smoothed by a Gaussian of so many km."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._harmonics = Harmonics(grid, min(*grid.shape, grid.shape[1] // 2))
+
+    def __call__(self, field: Tensor, length: float) -> Tensor:
+        degree = self._harmonics.degree.float()
+        kernel = torch.exp(-0.5 * degree * (degree + 1) * (length / EARTH_RADIUS_KM) ** 2)
+        smoothed: Tensor = self._harmonics.synthesise(self._harmonics.analyse(field) * kernel)
+        return smoothed
