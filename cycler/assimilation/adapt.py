@@ -105,15 +105,16 @@ def expected(
     time = batch.analysis_time
     anomaly = (lift(world, forecast.mean(0), time) - world.climatology.mean(time)) / world.climatology.std
     gaussian = prior.gaussian
-    a = gaussian.analyse(prior.variables(torch.as_tensor(anomaly)[None]))[..., : len(world.forecast_slope) ** 2]
+    a = gaussian.analyse(prior.variables(torch.as_tensor(anomaly)[None], world))[..., : len(world.forecast_slope) ** 2]
 
     def calibrated(slope: npt.NDArray[np.float32]) -> Tensor:
         return gaussian.synthesise(pad(gaussian.per_degree(torch.as_tensor(slope), a), gaussian.harmonics.lmax**2))
 
     if local is None or world.local_slope is None:
-        return prior.state(calibrated(world.forecast_slope))[0]
+        return prior.anomalies(calibrated(world.forecast_slope), world)[0]
     nodes = zip(local, world.local_slope, strict=True)
-    return prior.state(sum((weight * calibrated(slope) for weight, slope in nodes), torch.zeros(())))[0]
+    blended = sum((weight * calibrated(slope) for weight, slope in nodes), torch.zeros(()))
+    return prior.anomalies(blended, world)[0]
 
 
 def bias_operator(points: PointOperator, prior: GaussianPrior, known: Adaptation) -> Tensor:

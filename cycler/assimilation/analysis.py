@@ -138,7 +138,7 @@ class Analyst:
         noises = [MemberNoise(seed, time, member) for member in members]
         with torch.no_grad():
             beta = situation.bias.draw(noises) if situation.bias is not None else None
-            x = self.prior.state(self._sample(time, situation, beta, noises, check))
+            x = self.prior.anomalies(self._sample(time, situation, beta, noises, check), world)
             states = x.cpu().numpy() * world.climatology.std + world.climatology.mean(time)
             if situation.bias is not None and beta is not None:
                 states = states + situation.bias.field(beta).cpu().numpy() * self.bundle.climatology.std
@@ -222,15 +222,15 @@ class Analyst:
     ) -> Observations:
         """Soundings and forecast as operators on the prior's variables."""
         gaussian, device = self.prior.gaussian, self.device
-        points, innovation = point_operator(world, gaussian, batch, time, self.prior.balance)
+        points, innovation = point_operator(world, gaussian, batch, time, self.prior.balance_in(world))
         mean, std = world.climatology.mean(time), world.climatology.std
-        placed = [self._placed(model, mean, std) for model in models]
+        placed = [self._placed(model, world, time) for model in models]
         # A model's factor is relative to the emulator's error as the bundle has it, whatever is thought of that now.
         usual = torch.as_tensor(self.bundle.forecast_error, device=device)
         if forecast is None:
             return Observations(points, innovation, combined(gaussian, None, placed, usual))
         normalised = torch.as_tensor((lift(world, forecast.mean(0), time) - mean) / std, device=device)
-        anomaly = self.prior.variables(normalised[None])[0]
+        anomaly = self.prior.variables(normalised[None], world)[0]
 
         def term(slope: FloatArray, error: FloatArray) -> SpectralTerm:
             told = ForecastTerm(
@@ -245,13 +245,14 @@ class Analyst:
                 local = LocalTerm(gaussian, [term(*of) for of in zip(slopes, errors, strict=True)], weights)
         return Observations(points, innovation, term(world.forecast_slope, world.forecast_error), local)
 
-    def _placed(self, model: ModelField, mean: FloatArray, std: FloatArray) -> tuple[ModelField, Tensor]:
+    def _placed(self, model: ModelField, world: Bundle, time: datetime) -> tuple[ModelField, Tensor]:
         """The field and its normalised anomaly in the prior's variables; a wind whose height it lacks goes without."""
-        index = list(model.index)
+        index, balance = list(model.index), self.prior.balance
+        mean, std = world.climatology.mean(time), world.climatology.std
         x = torch.zeros(1, *mean.shape, device=self.device)
         x[0, index] = torch.as_tensor((model.values - mean[index]) / std[index]).to(self.device)
-        kept = [c for c in index if self.prior.balance is None or self.prior.balance.knows(c, index)]
-        return replace(model, index=tuple(kept)), self.prior.variables(x)[0, kept]
+        kept = [c for c in index if balance is None or balance.knows(c, index)]
+        return replace(model, index=tuple(kept)), self.prior.variables(x, world)[0, kept]
 
 
 @dataclass(frozen=True)

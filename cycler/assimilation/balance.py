@@ -13,6 +13,7 @@ the differences between neighbouring grid points, and a, b and n found by regres
 the equator and in the mountains. The map is linear, local and exactly invertible.
 """
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,6 +53,12 @@ class Balance(nn.Module):
         self.register_buffer("coefficients", coefficients.float())
         self.register_buffer("spread", spread.float())
         self.register_buffer("_std", torch.as_tensor(std, dtype=torch.float32), persistent=False)
+
+    def within(self, std: npt.NDArray[np.float32]) -> "Balance":
+        """The same balance of a world whose anomalies are in units of another ``std``."""
+        found = copy.copy(self)
+        found._buffers = {**self._buffers, "_std": torch.as_tensor(std, dtype=torch.float32, device=self._std.device)}
+        return found
 
     def control(self, x: Tensor) -> Tensor:
         """y of x."""

@@ -25,6 +25,10 @@ __all__ = ["BalancedPlaces", "Places"]
 ROWS = 8
 Pairs = Sequence[tuple[int, int]]
 """Of channels."""
+Term = tuple[int, int]
+"""A channel, and the kind of row that its coefficients are seen through: the place's, or a difference's."""
+TERMS = ((False, 0), (True, 0), (True, 1), (True, 2))
+"""Of a wind: whether of its height's coefficients, and the kind of row."""
 
 
 class Places:
@@ -47,7 +51,7 @@ class Places:
 
     def variance(self, covariance: Tensor) -> Tensor:
         """(channels, places) of the values, for ``covariance`` (degrees, channels, channels)."""
-        return covariance.diagonal(dim1=1, dim2=2).T @ self._gram(0, 0)[: len(covariance)]
+        return covariance.diagonal(dim1=1, dim2=2).T @ self._grams[0, 0, : len(covariance)]
 
     def rest(self, rest: Tensor) -> Tensor:
         """(channels, places): variance of a white field of variance ``rest`` (channels,), for one point of the grid."""
@@ -72,13 +76,18 @@ class Places:
     def _split(self, rows: Tensor) -> tuple[Tensor, ...]:
         return torch.split(rows, self._orders, 1)
 
-    def _gram(self, first: int, second: int) -> Tensor:
-        """Per degree and place the product of its rows of two kinds, (L, places)."""
-        pairs = zip(self._split(self._kind(first)), self._split(self._kind(second)), strict=True)
-        return torch.stack([(one * other).sum(1) for one, other in pairs])
+    @cached_property
+    def _grams(self) -> Tensor:
+        """Per degree and place the products of its rows of two kinds, (kinds, kinds, L, places)."""
+        kinds = torch.stack(self._kinds)
+        return torch.stack(
+            [torch.einsum("ipk,jpk->ijp", part, part) for part in torch.split(kinds, self._orders, 2)], 2
+        )
 
-    def _kind(self, number: int) -> Tensor:
-        return self._rows
+    @property
+    def _kinds(self) -> tuple[Tensor, ...]:
+        """The rows of a place, each (places, L*L)."""
+        return (self._rows,)
 
 
 class Near:
@@ -131,12 +140,11 @@ class BalancedPlaces(Places):
 
     def variance(self, covariance: Tensor) -> Tensor:
         found = super().variance(covariance)
-        for wind, (w, z) in enumerate(zip(self._winds, self._heights, strict=True)):
-            total = torch.zeros(len(self), device=found.device)
-            for (first, one), (second, other) in product(self._terms(w, z, wind), repeat=2):
-                shared = covariance[:, first[0], second[0]] @ self._gram(first[1], second[1])[: len(covariance)]
-                total += one * other * shared
-            found[w] = total
+        channels = torch.tensor([[w, z, z, z] for w, z in zip(self._winds, self._heights, strict=True)])
+        kinds = torch.tensor([kind for _, kind in TERMS])
+        grams = self._grams[kinds[:, None], kinds, : len(covariance)]  # (4, 4, degrees, places)
+        of_terms = covariance[:, channels[:, :, None], channels[:, None]]  # (degrees, winds, 4, 4)
+        found[self._winds] = torch.einsum("wip,wjp,lwij,ijlp->wp", self._mix, self._mix, of_terms, grams)
         return found
 
     def rest(self, rest: Tensor) -> Tensor:
@@ -170,7 +178,7 @@ class BalancedPlaces(Places):
             chosen = sorted(pair for pair in wanted if (pair[0][1], pair[1][1]) == (first, second))
             channels = torch.tensor([[one[0], other[0]] for one, other in chosen], dtype=torch.long).view(-1, 2)
             of_pairs = _of_pairs(covariance, near, *channels.T)
-            sides = zip(self._split(self._kind(first)[some]), self._split(self._kind(second)), strict=True)
+            sides = zip(self._split(self._kinds[first][some]), self._split(self._kinds[second]), strict=True)
             kernel = torch.stack([one @ other.T for one, other in sides])
             blocks = []
             for rows in portions:
@@ -182,7 +190,8 @@ class BalancedPlaces(Places):
 
     def _terms(self, w: int, z: int, wind: int) -> "list[tuple[Term, Tensor]]":
         """Of a wind: channel and kind of row, with its factor (places,)."""
-        return list(zip(((w, 0), (z, 0), (z, 1), (z, 2)), self._mix[wind], strict=True))
+        of = ((z if of_height else w, kind) for of_height, kind in TERMS)
+        return list(zip(of, self._mix[wind], strict=True))
 
     @cached_property
     def _levels(self) -> tuple[list[int], list[int], list[int]]:
@@ -190,11 +199,9 @@ class BalancedPlaces(Places):
         levels = sorted(set(self._heights))
         return self._heights, levels, [levels.index(z) for z in self._heights]
 
-    def _kind(self, number: int) -> Tensor:
-        return (self._rows, self._east, self._north)[number]
-
-
-Term = tuple[int, int]
+    @property
+    def _kinds(self) -> tuple[Tensor, ...]:
+        return self._rows, self._east, self._north
 
 
 def _of_pairs(covariance: Tensor, near: Near | None, first: Tensor, second: Tensor) -> Tensor:

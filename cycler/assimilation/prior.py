@@ -96,13 +96,20 @@ class DiffusionPrior(nn.Module):
         """The Gaussian of states, as anomalies over their standard deviation."""
         return self.states or self.gaussian
 
-    def variables(self, x: Tensor) -> Tensor:
-        """What the prior knows of states x: control variables, or x itself; both (m, channels, nlat, nlon)."""
-        return x if self.balance is None else self.balance.control(x)
+    def balance_in(self, world: Bundle) -> Balance | None:
+        """The balance in a world with a climatology of its own."""
+        return None if self.balance is None else self.balance.within(world.climatology.std)
 
-    def state(self, y: Tensor) -> Tensor:
+    def variables(self, x: Tensor, world: Bundle) -> Tensor:
+        """What the prior knows of x, anomalies of ``world`` over its standard deviation: control variables, or x
+        itself; both (m, channels, nlat, nlon)."""
+        balance = self.balance_in(world)
+        return x if balance is None else balance.control(x)
+
+    def anomalies(self, y: Tensor, world: Bundle) -> Tensor:
         """The inverse of ``variables``."""
-        return y if self.balance is None else self.balance.state(y)
+        balance = self.balance_in(world)
+        return y if balance is None else balance.state(y)
 
     def at(self, time: datetime) -> Denoiser:
         """The denoiser of that date."""

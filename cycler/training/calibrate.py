@@ -128,5 +128,6 @@ def _statistics(bundle: Bundle) -> ForecastStatistics:
 
 def _known(analyst: Analyst, fields: FloatArray, time: datetime) -> Tensor:
     """A state (channels, nlat, nlon) in the prior's variables."""
-    climatology = analyst.bundle.climatology
-    return analyst.prior.variables(torch.as_tensor((fields - climatology.mean(time)) / climatology.std)[None])[0]
+    bundle, climatology = analyst.bundle, analyst.bundle.climatology
+    x = torch.as_tensor((fields - climatology.mean(time)) / climatology.std)
+    return analyst.prior.variables(x[None], bundle)[0]

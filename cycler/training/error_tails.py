@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.prior import DiffusionPrior
+from dacycle.cycler.assimilation.balance import Balance
 from dacycle.cycler.assimilation.tails import with_tails_of
 from dacycle.cycler.experiments.osse_scores import rank_contrasts, ranked_places
 from dacycle.emulators.grid import Grid
@@ -42,14 +43,15 @@ class Sample:
 
     @classmethod
     def of_fields(
-        cls, grid: Grid, prior: DiffusionPrior, members: Tensor, given: Tensor, weights: FloatArray, truth: Tensor
+        cls, grid: Grid, balance: Balance | None, members: Tensor, given: Tensor, weights: FloatArray, truth: Tensor
     ) -> "Sample":
         """Of whole fields (..., nlat, nlon); ``given``: what is added to the prior's variables for a factor of one."""
-        own, of = given.clone(), np.arange(given.shape[1])
-        if prior.balance is not None:
-            own[:, prior.balance.winds] *= prior.balance.spread
-            of[prior.balance.winds] = prior.balance.heights
-        whole = (members.numpy(), own.numpy(), (prior.state(given) - own).numpy(), weights, truth.numpy())
+        own, of, followed = given.clone(), np.arange(given.shape[1]), torch.zeros_like(given)
+        if balance is not None:
+            own[:, balance.winds] *= balance.spread
+            of[balance.winds] = balance.heights
+            followed = balance.state(given) - own
+        whole = (members.numpy(), own.numpy(), followed.numpy(), weights, truth.numpy())
         places = ranked_places(grid)
         m, d, f, w, x = (each.reshape(*each.shape[:-2], -1)[..., places].astype(np.float32) for each in whole)
         return cls(m, d, f, of, w, x)

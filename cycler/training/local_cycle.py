@@ -75,7 +75,7 @@ def _pair(analyst: Analyst, analysis: Analysis, nature: Dataset, degrees: int) -
         raise ValueError(f"{len(forecast)} members do not tell where a forecast is wrong; expected four or more")
     truth = state(nature, bundle.channels, nature.times.index(time))
     both = torch.as_tensor((np.stack([lift(bundle, forecast.mean(0), time), truth]) - mean) / std)
-    f, x = analyst.prior.variables(both)
+    f, x = analyst.prior.variables(both, bundle)
     return pair_moments(analyst.prior.gaussian, degrees, f, x, weights)
 
 

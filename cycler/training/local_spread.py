@@ -140,14 +140,15 @@ def cycled(unseen: UnseenWorld, analyst: Recording, skip: int) -> Iterator[Case]
 
 
 def _case(bundle: Bundle, analyst: Recording, analysis: Analysis, truth: FloatArray) -> Case:
-    climatology, forecast, prior = analyst.world.climatology, analysis.forecast, analyst.prior
+    world, forecast, prior = analyst.world, analysis.forecast, analyst.prior
     if forecast is None:
         raise ValueError(f"the analysis of {analysis.time} had no forecast whose spread could be looked at")
-    mean, std = climatology.mean(analysis.time), climatology.std
+    mean, std = world.climatology.mean(analysis.time), world.climatology.std
     spread = relative_spread(bundle, std, prior.gaussian, forecast)
     weights = node_weights(spread, NODES).cpu().numpy()
     x, exact = (torch.as_tensor((fields - mean) / std) for fields in (analysis.states, truth[None]))
     given, factored = analyst.deviations.cpu(), analyst.factored.cpu()
-    known, known_truth = prior.variables(x) - factored, prior.variables(exact)[0]
-    sample = Sample.of_fields(bundle.grid, prior, x - prior.state(factored), given, weights, exact[0])
+    known, known_truth = prior.variables(x, world) - factored, prior.variables(exact, world)[0]
+    without = x - prior.anomalies(factored, world)
+    sample = Sample.of_fields(bundle.grid, prior.balance_in(world), without, given, weights, exact[0])
     return Case.of(bundle.grid, weights, known.numpy(), given.numpy(), known_truth.numpy(), sample)

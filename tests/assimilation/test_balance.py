@@ -191,3 +191,15 @@ def test_near_needs_no_more_than_its_parts() -> None:
     pairs = [(0, 0), (1, 3)]
     with_nothing = places.blocks(pairs, known.covariance, nothing, some)
     torch.testing.assert_close(with_nothing, places.blocks(pairs, known.covariance, None, some))
+
+
+def test_in_another_world_winds_follow_its_own_heights() -> None:
+    """In units of other standard deviations, the same physical state has the same physical balance."""
+    known, x = balance(True), fields()
+    factor = torch.linspace(0.5, 2.0, N)[:, None, None]
+    there = known.within((known._std * factor).numpy())
+    y = there.control(x / factor)
+    spread = factor[known.winds]
+    torch.testing.assert_close(y[:, known.winds] * spread, known.control(x)[:, known.winds], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(there.state(y), x / factor, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(known.state(known.control(x)), x, rtol=1e-4, atol=1e-4)
