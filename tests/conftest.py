@@ -1,18 +1,22 @@
 """Fixtures shared by all tests: the real data, and a tiny bundle that runs the real code quickly."""
 
 import os
+import shutil
 import sqlite3  # noqa: F401  before ecCodes, whose wheel brings an old SQLite that would take the place of Python's
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from dacycle.channels import DEFAULT_CHANNELS
+from dacycle.cycler.assimilation.balance import balanced
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
-from dacycle.cycler.assimilation.prior import DiffusionPrior, static_features
+from dacycle.cycler.assimilation.prior import DiffusionPrior, load_prior, static_features
 from dacycle.cycler.bundle import Bundle, Card, NetworkCard, open_bundle
-from dacycle.cycler.training.bundle import Statics, write_bundle
+from dacycle.cycler.training.anomalies import Anomalies
+from dacycle.cycler.training.bundle import Statics, write_bundle, write_measured
 from dacycle.emulators.grid import gaussian_grid
 
 MEANS = {"t": 270.0, "u": 5.0, "v": 0.0, "q": 0.006, "z": 5000.0, "sp": 98000.0}
@@ -41,6 +45,32 @@ def tiny_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_bundle(tiny_bundle_path: Path) -> Bundle:
     """The tiny bundle, opened."""
     return open_bundle(str(tiny_bundle_path))
+
+
+@pytest.fixture(scope="session")
+def balanced_bundle_path(tmp_path_factory: pytest.TempPathFactory, tiny_bundle_path: Path) -> Path:
+    """The tiny bundle with a prior in control variables: winds along the isolines of height, made up but smooth."""
+    folder = tmp_path_factory.mktemp("bundle") / "balanced"
+    shutil.copytree(tiny_bundle_path, folder)
+    bundle, weights = open_bundle(str(folder)), load_file(folder / "prior.safetensors")
+    std = {c.variable: float(bundle.climatology.std[k].mean()) for k, c in enumerate(bundle.channels)}
+    lat = torch.as_tensor(np.deg2rad(bundle.grid.lat), dtype=torch.float32)[:, None].expand(bundle.grid.shape)
+    turn, none = std["u"] / std["z"] * torch.sin(lat), 0 * lat
+    pairs = balanced([c.name for c in bundle.channels])
+    slopes = [torch.stack([none, -turn] if "u" in wind else [turn, none]) for wind, _ in pairs]
+    weights |= {"balance.coefficients": torch.stack(slopes), "balance.spread": 0.5 + 0 * lat.repeat(len(pairs), 1, 1)}
+    weights |= {f"states.{name}": weights[f"gaussian.{name}"].clone() for name in ("covariance", "rest")}
+    save_file(weights, folder / "prior.safetensors")
+    found = Anomalies(load_prior(bundle), len(bundle.forecast_error))(torch.as_tensor(bundle.forecast_error))
+    assert found is not None
+    write_measured(folder / "statics.nc", states_error_covariance=found.numpy())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def balanced_bundle(balanced_bundle_path: Path) -> Bundle:
+    """The balanced bundle, opened."""
+    return open_bundle(str(balanced_bundle_path))
 
 
 def write_tiny_bundle(folder: Path) -> None:

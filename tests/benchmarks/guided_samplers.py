@@ -66,7 +66,7 @@ def full_size(bundle: Bundle) -> Problem:
     which differ more over one half of the globe than over the other: ours takes its errors by place, as in the product.
     """
     analyst, rng = Analyst(bundle, Settings()), np.random.default_rng(0)
-    _, drawn = analyst.prior.gaussian.sample(5, torch.Generator().manual_seed(5))
+    drawn = analyst.prior.anomalies(analyst.prior.gaussian.sample(5, torch.Generator().manual_seed(5))[1], bundle)
     truth = (bundle.climatology.mean(TIME)[None] + drawn[:1].numpy() * bundle.climatology.std).astype(np.float32)
     differing = np.exp(1.2 * np.sin(np.deg2rad(bundle.grid.lon)))[None, None, None] * drawn[1:].numpy()
     apart = 0.2 * differing * bundle.climatology.std
