@@ -76,17 +76,20 @@ def calibrate(
         checked.append(reject_outliers(analyst.bundle, batch, forecast))
         return checked[-1]
 
-    emulator, anomalies = load_emulator(bundle), Anomalies(analyst.prior, len(bundle.forecast_error))
+    emulator, of_anomalies = load_emulator(bundle), Anomalies(analyst.prior, len(bundle.forecast_error))
     for nature in natures:
         batches = observed(bundle, nature, days, sites)
         for number, step in enumerate(cycle(analyst, emulator, batches, members, 0, check=check)):
             progress(f"{step.time:%Y-%m-%dT%H}")
             if step.forecast is None:
                 continue
-            f = _known(analyst, lift(bundle, step.forecast.mean(0), step.time), step.time)
-            x = _known(analyst, state(nature, bundle.channels, nature.times.index(step.time)), step.time)
+            truth = state(nature, bundle.channels, nature.times.index(step.time))
+            both = np.stack([lift(bundle, step.forecast.mean(0), step.time), truth])
+            anomalies = _normalised(bundle, both, step.time)
+            f, x = analyst.prior.variables(anomalies, bundle)
             if number >= SPIN_UP:
-                error, variance = (v.square().mul(gaussian.weights).mean() for v in (f - x, x))
+                parts = anomalies[0] - anomalies[1], anomalies[1]
+                error, variance = (part.square().mul(gaussian.weights).mean() for part in parts)
                 shares.append(float(error / variance))
                 cases.append(_case(analyst, checked[-1], step, x))
             regression.add(f, x, KEEP)
@@ -96,7 +99,7 @@ def calibrate(
                 bundle,
                 forecast_slope=slope,
                 forecast_error=covariance,
-                states_error=as_array(anomalies(found.covariance)),
+                states_error=as_array(of_anomalies(found.covariance)),
             )
     inflation = lacking_spread(gaussian, cases, torch.as_tensor(bundle.analysis_inflation))
     return Calibration(regression.statistics(), float(np.mean(shares)), inflation)
@@ -118,7 +121,7 @@ def _case(analyst: Analyst, batch: ObservationBatch, step: Step, truth: Tensor) 
     unadapted = Adaptation.none(tuple(c.name for c in analyst.bundle.channels))
     system = analyst.situation(step.time, batch, step.forecast, unadapted).system
     noises = [MemberNoise(NETWORK_SEED, step.time, each) for each in range(1, 2 * DEVIATIONS, 2)]
-    drawn = torch.stack([_known(analyst, fields, step.time) for fields in step.states])
+    drawn = analyst.prior.variables(_normalised(analyst.bundle, step.states, step.time), analyst.bundle)
     return Case(drawn, truth, gaussian_deviations(system, noises))
 
 
@@ -126,8 +129,6 @@ def _statistics(bundle: Bundle) -> ForecastStatistics:
     return ForecastStatistics(torch.as_tensor(bundle.forecast_slope), torch.as_tensor(bundle.forecast_error))
 
 
-def _known(analyst: Analyst, fields: FloatArray, time: datetime) -> Tensor:
-    """A state (channels, nlat, nlon) in the prior's variables."""
-    bundle, climatology = analyst.bundle, analyst.bundle.climatology
-    x = torch.as_tensor((fields - climatology.mean(time)) / climatology.std)
-    return analyst.prior.variables(x[None], bundle)[0]
+def _normalised(bundle: Bundle, fields: FloatArray, time: datetime) -> Tensor:
+    """Of states (m, channels, nlat, nlon)."""
+    return torch.as_tensor((fields - bundle.climatology.mean(time)) / bundle.climatology.std)
