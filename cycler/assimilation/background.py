@@ -14,6 +14,7 @@ errors are correlated over (docs/methods.md has the figures).
 """
 
 from collections.abc import Sequence
+from itertools import combinations_with_replacement
 from typing import Protocol
 
 import torch
@@ -151,9 +152,10 @@ class LocalBackground:
         return self._points.matrix(self._beyond, self._roots, self._at_points)
 
     def variance(self) -> Tensor:
-        of_roots = [[self._points.variance(q @ r) for r in self._roots] for q in self._roots]
-        pairs = torch.stack([torch.stack(row) for row in of_roots])  # (nodes, nodes, n)
-        near = torch.einsum("in,jn,ijn->n", self._at_points, self._at_points, pairs)
+        both = combinations_with_replacement(zip(self._at_points, self._roots, strict=True), 2)
+        near = torch.zeros_like(self._at_points[0])
+        for (u, q), (v, r) in both:  # of q r and of r q, each the other's transpose, it is the same
+            near += (1 if q is r else 2) * u * v * self._points.variance(q @ r)
         return near + self._points.variance(self._beyond)
 
     def draw(self, white: Tensor, noises: Sequence[MemberNoise]) -> Tensor:

@@ -144,7 +144,8 @@ class BalancedPlaces(Places):
         kinds = torch.tensor([kind for _, kind in TERMS])
         grams = self._grams[kinds[:, None], kinds, : len(covariance)]  # (4, 4, degrees, places)
         of_terms = covariance[:, channels[:, :, None], channels[:, None]]  # (degrees, winds, 4, 4)
-        found[self._winds] = torch.einsum("wip,wjp,lwij,ijlp->wp", self._mix, self._mix, of_terms, grams)
+        shared = torch.einsum("lwij,ijlp->wijp", of_terms, grams)
+        found[self._winds] = torch.einsum("wip,wjp,wijp->wp", self._mix, self._mix, shared)
         return found
 
     def rest(self, rest: Tensor) -> Tensor:
