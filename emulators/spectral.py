@@ -11,7 +11,7 @@ import torch
 import torch_harmonics
 from torch import Tensor, nn
 
-from dacycle.emulators.grid import Grid
+from dacycle.emulators.grid import EARTH_RADIUS_KM, Grid
 
 __all__ = ["Harmonics"]
 
@@ -67,6 +67,11 @@ class Harmonics(nn.Module):
         spectrum = torch.view_as_complex(parts).reshape(*a.shape[:-1], self.lmax, self.lmax)
         field: Tensor = self._inverse(spectrum)
         return field
+
+    def smoothing(self, length_km: float) -> Tensor:
+        """(L*L,): what multiplies coefficients to smooth a field by a Gaussian of that standard deviation."""
+        degree = self.degree.float()
+        return torch.exp(-0.5 * degree * (degree + 1) * (length_km / EARTH_RADIUS_KM) ** 2)
 
     def at_corners(self, corners: Tensor, weights: Tensor) -> Tensor:
         """Weighted sums of the harmonics at grid points: corners (n, k) of the flattened grid -> (n, L*L)."""

@@ -24,7 +24,7 @@ from dacycle.cycler.assimilation.adaptation import Adaptation
 from dacycle.cycler.assimilation.ageing import YOUNG, Age, aged
 from dacycle.cycler.assimilation.baselines import free_run, letkf
 from dacycle.cycler.assimilation.bias_term import BiasTerm
-from dacycle.cycler.assimilation.fields import lift
+from dacycle.cycler.assimilation.fields import lift, positive
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm, SpectralTerm
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.guidance import guidance
@@ -142,10 +142,7 @@ class Analyst:
             states = x.cpu().numpy() * world.climatology.std + world.climatology.mean(time)
             if situation.bias is not None and beta is not None:
                 states = states + situation.bias.field(beta).cpu().numpy() * self.bundle.climatology.std
-        for k, c in enumerate(self.bundle.channels):
-            if c.variable == "q":
-                states[:, k] = np.maximum(states[:, k], 0.0)
-        return np.asarray(states, dtype=np.float32)
+        return np.asarray(positive(self.bundle, states), dtype=np.float32)
 
     def _sample(
         self,

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from dacycle.cycler.assimilation.balance import Balance
 from dacycle.cycler.bundle import Bundle
@@ -39,11 +40,15 @@ def climate(path: Path) -> Climate:
 
 def balance_of(bundle: Bundle) -> Balance | None:
     """Between normalised anomalies and the prior's variables; None where they are the same."""
-    told = _read(bundle.path, ("balance.coefficients", "balance.spread"))
-    if not told:
-        return None
-    names, parts = [c.name for c in bundle.channels], [torch.as_tensor(each).float() for each in told.values()]
-    return Balance(names, bundle.climatology.std, *parts)
+    parts = _of_balance(bundle.path)
+    return Balance([c.name for c in bundle.channels], bundle.climatology.std, *parts) if parts else None
+
+
+@lru_cache(maxsize=2)
+def _of_balance(path: Path) -> tuple[Tensor, ...]:
+    """Coefficients and spread, or nothing."""
+    told = _read(path, ("balance.coefficients", "balance.spread"))
+    return tuple(torch.as_tensor(each).float() for each in told.values())
 
 
 def _read(path: Path, names: tuple[str, ...]) -> dict[str, FloatArray]:

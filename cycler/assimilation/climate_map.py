@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from dacycle.cycler.assimilation.adaptation import Adaptation
-from dacycle.cycler.assimilation.fields import regrid
+from dacycle.cycler.assimilation.fields import positive, regrid
 from dacycle.cycler.bundle import Bundle
 
 __all__ = ["into_bundle", "into_world"]
@@ -26,7 +26,7 @@ def into_bundle(bundle: Bundle, known: Adaptation, states: FloatArray, time: dat
     if known.plain:
         return states
     mean, shift, scale = _parts(bundle, known, time)
-    return _positive(bundle, mean + (states - mean - shift) / scale)
+    return positive(bundle, mean + (states - mean - shift) / scale)
 
 
 def into_world(bundle: Bundle, known: Adaptation, states: FloatArray, time: datetime) -> FloatArray:
@@ -34,7 +34,7 @@ def into_world(bundle: Bundle, known: Adaptation, states: FloatArray, time: date
     if known.plain:
         return states
     mean, shift, scale = _parts(bundle, known, time)
-    return _positive(bundle, mean + shift + (states - mean) * scale)
+    return positive(bundle, mean + shift + (states - mean) * scale)
 
 
 def _parts(bundle: Bundle, known: Adaptation, time: datetime) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -42,9 +42,3 @@ def _parts(bundle: Bundle, known: Adaptation, time: datetime) -> tuple[FloatArra
     fields = np.stack([bundle.climatology.mean(time), bundle.climatology.std * known.shift(bundle)[..., None]])
     mean, shift = regrid(torch.as_tensor(fields), bundle.grid, bundle.coarse).numpy()
     return mean, shift, np.sqrt(known.factor("climate")).astype(np.float32)[:, None, None]
-
-
-def _positive(bundle: Bundle, states: FloatArray) -> FloatArray:
-    humidity = [k for k, c in enumerate(bundle.channels) if c.variable == "q"]
-    states[:, humidity] = np.maximum(states[:, humidity], 0.0)
-    return states.astype(np.float32)

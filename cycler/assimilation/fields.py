@@ -13,7 +13,7 @@ from dacycle.emulators.grid import Grid, bilinear, gaussian_grid
 from dacycle.emulators.spectral import Harmonics
 from dacycle.obs.batch import ObservationBatch
 
-__all__ = ["coarsen", "lift", "observe", "regrid"]
+__all__ = ["coarsen", "lift", "observe", "positive", "regrid"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -32,7 +32,7 @@ def regrid(fields: Tensor, source: Grid, target: Grid) -> Tensor:
 
 def coarsen(bundle: Bundle, states: FloatArray) -> FloatArray:
     """Analyses (..., channels, nlat, nlon) truncated spectrally to the emulator's grid; humidity not below zero."""
-    return _positive(bundle, regrid(torch.as_tensor(states), bundle.grid, bundle.coarse).numpy())
+    return positive(bundle, regrid(torch.as_tensor(states), bundle.grid, bundle.coarse).numpy())
 
 
 def lift(bundle: Bundle, forecast: FloatArray, time: datetime) -> FloatArray:
@@ -42,10 +42,11 @@ def lift(bundle: Bundle, forecast: FloatArray, time: datetime) -> FloatArray:
     """
     climatology = torch.as_tensor(bundle.climatology.mean(time))
     anomaly = torch.as_tensor(forecast) - regrid(climatology, bundle.grid, bundle.coarse)
-    return _positive(bundle, (climatology + regrid(anomaly, bundle.coarse, bundle.grid)).numpy())
+    return positive(bundle, (climatology + regrid(anomaly, bundle.coarse, bundle.grid)).numpy())
 
 
-def _positive(bundle: Bundle, states: FloatArray) -> FloatArray:
+def positive(bundle: Bundle, states: FloatArray) -> FloatArray:
+    """``states`` (..., channels, nlat, nlon) themselves, humidity cut off below zero."""
     humidity = [k for k, c in enumerate(bundle.channels) if c.variable == "q"]
     states[..., humidity, :, :] = np.maximum(states[..., humidity, :, :], 0.0)
     return states

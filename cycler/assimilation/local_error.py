@@ -19,7 +19,6 @@ from dacycle.cycler.assimilation.ageing import Age
 from dacycle.cycler.assimilation.fields import regrid
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.bundle import NODES, STATISTICS_HOURS, Bundle
-from dacycle.emulators.grid import EARTH_RADIUS_KM
 
 __all__ = ["local_weights", "node_weights", "relative_spread"]
 
@@ -46,9 +45,8 @@ def relative_spread(bundle: Bundle, std: FloatArray, prior: GaussianPrior, forec
     """r (nlat, nlon) of members (N, channels, h, w), whose departures are taken in units of ``std``."""
     departures = regrid(torch.as_tensor(forecast - forecast.mean(0)), bundle.coarse, bundle.grid)
     variance = (departures / torch.as_tensor(std)).square().mean((0, 1)).to(prior.rest.device)
-    every = prior.harmonics.degree
-    smooth = torch.exp(-0.5 * every * (every + 1) * (SMOOTHING_KM / EARTH_RADIUS_KM) ** 2)
-    even = prior.harmonics.synthesise(prior.harmonics.analyse(variance) * smooth)
+    harmonics = prior.harmonics
+    even = harmonics.synthesise(harmonics.analyse(variance) * harmonics.smoothing(SMOOTHING_KM))
     return (even / (even * prior.weights).mean()).clamp_min(SMALLEST)
 
 

@@ -20,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dacycle.cycler.assimilation.fields import positive
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.bundle import Bundle
-from dacycle.emulators.grid import EARTH_RADIUS_KM, Grid
+from dacycle.emulators.grid import Grid
 from dacycle.emulators.spectral import Harmonics
 
 __all__ = ["smooth_fields", "with_tails", "with_tails_of"]
@@ -42,11 +43,7 @@ def with_tails(bundle: Bundle, states: FloatArray, time: datetime, seed: int) ->
     if bundle.error_tails is None or len(states) < 2:
         return states
     of_pairs = smooth_fields(bundle.grid, time, seed, (len(states) + 1) // 2)
-    published = with_tails_of(bundle.error_tails[:, None, None], states, of_pairs[:, None])
-    for k, channel in enumerate(bundle.channels):
-        if channel.variable == "q":
-            np.maximum(published[:, k], 0.0, out=published[:, k])
-    return published
+    return positive(bundle, with_tails_of(bundle.error_tails[:, None, None], states, of_pairs[:, None]))
 
 
 def with_tails_of(tails: FloatArray, states: FloatArray, of_pairs: FloatArray) -> FloatArray:
@@ -61,9 +58,8 @@ def with_tails_of(tails: FloatArray, states: FloatArray, of_pairs: FloatArray) -
 def smooth_fields(grid: Grid, time: datetime, seed: int, pairs: int) -> FloatArray:
     """Gaussian random fields g (pairs, nlat, nlon) of unit variance, their correlation exp(-d^2 / (2 LENGTH_KM^2))."""
     harmonics = Harmonics(grid, min(MOST_DEGREES, *grid.shape))
-    degree = harmonics.degree.float()
-    power = torch.exp(-degree * (degree + 1) * (LENGTH_KM / EARTH_RADIUS_KM) ** 2 / 2)
+    power = harmonics.smoothing(LENGTH_KM)
     power = 4 * torch.pi * power / power.sum()
     noises = [MemberNoise(seed, time, 2 * pair + 1, STREAM) for pair in range(pairs)]
-    white = torch.stack([noise.draw((len(degree),)) for noise in noises])
+    white = torch.stack([noise.draw((len(power),)) for noise in noises])
     return np.asarray(harmonics.synthesise(power.sqrt() * white).numpy())

@@ -119,7 +119,7 @@ def _go_on(task: Task, world: Bundle, coarse: FloatArray) -> None:
     """
     import torch
 
-    from dacycle.cycler.assimilation.fields import lift
+    from dacycle.cycler.assimilation.fields import lift, positive
     from dacycle.cycler.assimilation.inflation import inflate
 
     prior, std = task.models.analyst.prior.climate, world.climatology.std
@@ -128,10 +128,7 @@ def _go_on(task: Task, world: Bundle, coarse: FloatArray) -> None:
     departures = torch.as_tensor((members - members.mean(0)) / std, device=device)
     error = torch.as_tensor(world.anomaly_error, device=device)
     wider = inflate(prior, error, departures).cpu().numpy() * std
-    members = (members.mean(0) + wider).astype(np.float32)
-    for k, channel in enumerate(world.channels):
-        if channel.variable == "q":
-            members[:, k] = np.maximum(members[:, k], 0.0)
+    members = positive(world, (members.mean(0) + wider).astype(np.float32))
     for chunk in task.chunks:
         task.work.keep_array(Stage.ASSIMILATE, task.chunk_name(chunk), members[chunk[0] - 1 : chunk[-1]])
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.balance import Balance, balanced, differences
 from dacycle.cycler.training.frames import Frames
-from dacycle.emulators.grid import EARTH_RADIUS_KM, Grid
+from dacycle.emulators.grid import Grid
 from dacycle.emulators.spectral import Harmonics
 
 __all__ = ["fit_balance", "in_control"]
@@ -24,7 +24,8 @@ def fit_balance(
     frames: Frames, grid: Grid, channels: Sequence[str], std: npt.NDArray[np.float32], stride: int = 8
 ) -> Balance:
     """From every ``stride``-th frame: a and b by least squares per wind and place, n from what is left."""
-    s, smooth, coefficients, spread = torch.as_tensor(std), _Smoother(grid), [], []
+    s, coefficients, spread = torch.as_tensor(std), [], []
+    harmonics = Harmonics(grid, min(*grid.shape, grid.shape[1] // 2))
     parts = torch.split(frames.values[::stride], BATCH)
     for wind, height in balanced(channels):
         w, z = channels.index(wind), channels.index(height)
@@ -43,7 +44,8 @@ def fit_balance(
         e, o = (each.mean(1, keepdim=True).sqrt() for each in (ee, nn))
         sizes = (e * e, e * o, o * o, e, o)
         ee, en, nn, eu, nu = (
-            smooth(each / size, REGRESSION_KM) * size for each, size in zip((ee, en, nn, eu, nu), sizes, strict=True)
+            _smoothed(harmonics, each / size, REGRESSION_KM) * size
+            for each, size in zip((ee, en, nn, eu, nu), sizes, strict=True)
         )
         determinant = ee * nn - en**2
         a, b = (eu * nn - nu * en) / determinant, (nu * ee - eu * en) / determinant
@@ -52,7 +54,7 @@ def fit_balance(
             east, north = differences(x[:, z].float() * s[z])
             left += (x[:, w].float() - (a * east + b * north) / s[w]).square().sum(0)
         coefficients.append(torch.stack([a, b]))
-        spread.append(smooth(left / sum(map(len, parts)), SPREAD_KM).clamp_min(SMALLEST_SPREAD**2).sqrt())
+        spread.append(_smoothed(harmonics, left / sum(map(len, parts)), SPREAD_KM).clamp_min(SMALLEST_SPREAD**2).sqrt())
     # To 16 bits, as the bundle keeps them.
     return Balance(channels, std, torch.stack(coefficients).half(), torch.stack(spread).half())
 
@@ -64,14 +66,6 @@ def in_control(frames: Frames, balance: Balance) -> Frames:
     return frames
 
 
-class _Smoother:
-    """Fields (nlat, nlon) smoothed by a Gaussian of so many km."""
-
-    def __init__(self, grid: Grid) -> None:
-        self._harmonics = Harmonics(grid, min(*grid.shape, grid.shape[1] // 2))
-
-    def __call__(self, field: Tensor, length: float) -> Tensor:
-        degree = self._harmonics.degree.float()
-        kernel = torch.exp(-0.5 * degree * (degree + 1) * (length / EARTH_RADIUS_KM) ** 2)
-        smoothed: Tensor = self._harmonics.synthesise(self._harmonics.analyse(field) * kernel)
-        return smoothed
+def _smoothed(harmonics: Harmonics, field: Tensor, length_km: float) -> Tensor:
+    """A field (nlat, nlon) smoothed by a Gaussian."""
+    return harmonics.synthesise(harmonics.analyse(field) * harmonics.smoothing(length_km))
