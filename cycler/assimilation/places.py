@@ -11,22 +11,16 @@ constant, which only the operators that use covariances see.
 
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import product
 
 import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.balance import Balance, neighbours
+from dacycle.cycler.assimilation.between import Near, Panel, Parts, Seen
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 
 __all__ = ["BalancedPlaces", "Places"]
 
-# So many places at a time are worked on in the processor's cache.
-ROWS = 8
-Pairs = Sequence[tuple[int, int]]
-"""Of channels."""
-Term = tuple[int, int]
-"""A channel, and the kind of row that its coefficients are seen through: the place's, or a difference's."""
 TERMS = ((False, 0), (True, 0), (True, 1), (True, 2))
 """Of a wind: whether of its height's coefficients, and the kind of row."""
 
@@ -36,6 +30,7 @@ class Places:
 
     def __init__(self, prior: GaussianPrior, corners: Tensor, interpolation: Tensor) -> None:
         self._orders = [2 * degree + 1 for degree in range(prior.harmonics.lmax)]
+        self._channels = prior.channels
         self._rows = prior.harmonics.at_corners(corners, interpolation) / prior.scale  # (places, L*L)
 
     def __len__(self) -> int:
@@ -60,21 +55,24 @@ class Places:
     @cached_property
     def kernel(self) -> Tensor:
         """For each degree the products of the places' harmonics, (L, places * places)."""
-        return torch.stack([(part @ part.T).flatten() for part in self._split(self._rows)])
+        return torch.stack([(part @ part.T).flatten() for part in torch.split(self._rows, self._orders, 1)])
 
-    def blocks(self, pairs: Pairs, covariance: Tensor, near: "Near | None", some: slice) -> Tensor:
-        """Covariances (pairs, some, places) of the pairs' channels between ``some`` places and all.
+    def parts(self, covariance: Tensor, near: Near | None) -> Parts:
+        """What ``block`` is made of, for ``covariance`` (L, channels, channels) and what else is ``near``."""
+        return Parts(self._seen, covariance, near)
 
-        One product of what each pair of channels has per degree with what two places have.
-        """
-        both = torch.tensor(pairs).T
-        of_pairs = _of_pairs(covariance, near, both[0], both[1])
-        kernel = self.kernel.view(-1, len(self), len(self))
-        found = [of_pairs @ _features(kernel[:, rows], near, rows) for rows in _portions(some, len(self))]
-        return torch.cat([block.view(len(pairs), -1, len(self)) for block in found], 1)
+    def block(self, parts: Parts, one: Panel, other: Panel) -> Tensor:
+        """Covariances (channels * one, channels * other) of the values at two panels of places."""
+        channels = self._channels
+        block = torch.empty(channels, len(one), channels, len(other), device=self._rows.device)
+        for few, of_kinds in parts.between(one, other):
+            seen = self._mixed(of_kinds, one.places[few], other.places)
+            block[:, few] = seen.view(channels, channels, -1, len(other)).transpose(1, 2)
+        return block.flatten(2).flatten(0, 1)
 
-    def _split(self, rows: Tensor) -> tuple[Tensor, ...]:
-        return torch.split(rows, self._orders, 1)
+    def _mixed(self, of_kinds: "list[list[Tensor]]", some: Tensor, others: Tensor) -> Tensor:
+        """Values' covariances (channels, channels, some * others) from those of coefficients seen through rows."""
+        return of_kinds[0][0]
 
     @cached_property
     def _grams(self) -> Tensor:
@@ -89,14 +87,10 @@ class Places:
         """The rows of a place, each (places, L*L)."""
         return (self._rows,)
 
-
-class Near:
-    """What covariances have more, Q Q' with Q = sum_k u_k R_k: ``roots`` R (nodes, degrees, channels, channels),
-    symmetric, and ``weights`` u (nodes, places)."""
-
-    def __init__(self, roots: Tensor, weights: Tensor) -> None:
-        self.degrees, self.weights = roots.shape[1], weights
-        self.products = torch.einsum("nlce,mled->cdnml", roots, roots)
+    @property
+    def _seen(self) -> list[Seen]:
+        """The rows with the channels whose coefficients are seen through them."""
+        return [Seen(self._rows, torch.arange(self._channels, device=self._rows.device))]
 
 
 class BalancedPlaces(Places):
@@ -154,45 +148,24 @@ class BalancedPlaces(Places):
         found[self._winds] = n * rest[self._winds, None] + (own + 2 * east + 2 * north) * rest[self._heights, None]
         return found
 
-    def blocks(self, pairs: Pairs, covariance: Tensor, near: Near | None, some: slice) -> Tensor:
-        one = torch.ones(len(self), device=covariance.device)
-        terms = {c: [((c, 0), one)] for pair in pairs for c in pair}
-        for wind, (w, z) in enumerate(zip(self._winds, self._heights, strict=True)):
-            terms[w] = self._terms(w, z, wind)
-        both = [list(product(terms[c], terms[d])) for c, d in pairs]
-        wanted = {(first, second) for each in both for (first, _), (second, _) in each}
-        parts = self._parts(wanted, covariance, near, some)
-        return torch.stack(
-            [
-                sum((p[some, None] * parts[first, second] * q for (first, p), (second, q) in each), torch.zeros(()))
-                for each in both
-            ]
-        )
+    def _mixed(self, of_kinds: "list[list[Tensor]]", some: Tensor, others: Tensor) -> Tensor:
+        first, second = (self._mix[..., places] for places in (some, others))
+        second = second[:, :, None].expand(-1, -1, len(some), -1).flatten(2)
+        first = first[..., None].expand(-1, -1, -1, len(others)).flatten(2)
+        columns = [self._of_winds(of_kind, second, 1) for of_kind in of_kinds]
+        return self._of_winds(columns, first, 0)
 
-    def _parts(
-        self, wanted: "set[tuple[Term, Term]]", covariance: Tensor, near: Near | None, some: slice
-    ) -> "dict[tuple[Term, Term], Tensor]":
-        """Covariances (some, places) of single terms: a channel's coefficients seen through one kind of row."""
-        found: dict[tuple[Term, Term], Tensor] = {}
-        portions = _portions(some, len(self))
-        for first, second in product(range(3), repeat=2):
-            chosen = sorted(pair for pair in wanted if (pair[0][1], pair[1][1]) == (first, second))
-            channels = torch.tensor([[one[0], other[0]] for one, other in chosen], dtype=torch.long).view(-1, 2)
-            of_pairs = _of_pairs(covariance, near, *channels.T)
-            sides = zip(self._split(self._kinds[first][some]), self._split(self._kinds[second]), strict=True)
-            kernel = torch.stack([one @ other.T for one, other in sides])
-            blocks = []
-            for rows in portions:
-                here = kernel[:, rows.start - some.start : rows.stop - some.start]
-                block = of_pairs @ _features(here, near, rows)
-                blocks.append(block.view(len(chosen), rows.stop - rows.start, len(self)))
-            found.update(zip(chosen, torch.cat(blocks, 1), strict=True))
-        return found
-
-    def _terms(self, w: int, z: int, wind: int) -> "list[tuple[Term, Tensor]]":
-        """Of a wind: channel and kind of row, with its factor (places,)."""
-        of = ((z if of_height else w, kind) for of_height, kind in TERMS)
-        return list(zip(of, self._mix[wind], strict=True))
+    def _of_winds(self, of_kinds: Sequence[Tensor], mix: Tensor, axis: int) -> Tensor:
+        """What channels see, along ``axis``, of what is seen through every kind of row."""
+        heights, _, levels = self._levels
+        wind, height, level = (torch.tensor(k, device=mix.device) for k in (self._winds, heights, levels))
+        here, east, north = of_kinds
+        n, own, to_east, to_north = mix.unbind(1) if axis else mix[:, :, None].unbind(1)
+        winds = n * here.index_select(axis, wind)
+        winds += own * here.index_select(axis, height)
+        winds += to_east * east.index_select(axis, level)
+        winds += to_north * north.index_select(axis, level)
+        return here.index_copy(axis, wind, winds)
 
     @cached_property
     def _levels(self) -> tuple[list[int], list[int], list[int]]:
@@ -204,22 +177,7 @@ class BalancedPlaces(Places):
     def _kinds(self) -> tuple[Tensor, ...]:
         return self._rows, self._east, self._north
 
-
-def _of_pairs(covariance: Tensor, near: Near | None, first: Tensor, second: Tensor) -> Tensor:
-    """(pairs, features): what each pair of channels has per degree, and of each pair of nodes."""
-    even = covariance[:, first, second].T
-    return even if near is None else torch.cat([even, near.products[first, second].flatten(1)], 1)
-
-
-def _features(kernel: Tensor, near: Near | None, rows: slice) -> Tensor:
-    """(features, rows * places), for the ``kernel`` (L, rows, places) of some places with all."""
-    if near is None:
-        return kernel.flatten(1)
-    at = near.weights
-    both = (at[:, None, rows, None] * at[None, :, None, :])[:, :, None]  # (nodes, nodes, 1, rows, places)
-    return torch.cat([kernel.flatten(1), (both * kernel[: near.degrees]).flatten(0, 2).flatten(1)])
-
-
-def _portions(some: slice, places: int) -> list[slice]:
-    last = min(some.stop, places)
-    return [slice(k, min(k + ROWS, last)) for k in range(some.start, last, ROWS)]
+    @property
+    def _seen(self) -> list[Seen]:
+        levels = torch.tensor(self._levels[1], device=self._rows.device)
+        return [*super()._seen, Seen(self._east, levels), Seen(self._north, levels)]

@@ -9,6 +9,7 @@ divided here by the error's standard deviation, so that R is the identity. Where
 """
 
 from datetime import datetime
+from itertools import combinations_with_replacement, pairwise
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.balance import Balance
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
-from dacycle.cycler.assimilation.places import BalancedPlaces, Near, Places
+from dacycle.cycler.assimilation.between import Near
+from dacycle.cycler.assimilation.places import BalancedPlaces, Places
 from dacycle.cycler.bundle import Bundle
 from dacycle.emulators.grid import bilinear
 from dacycle.obs.batch import ObservationBatch
@@ -26,8 +28,6 @@ __all__ = ["PointOperator", "point_operator"]
 
 # Above this many values the matrix H V H' is not formed (2 GB): conjugate gradients then apply its factors.
 DENSE_LIMIT = 22_000
-# When it is: of so many places at a time.
-PANEL = 128
 
 
 class PointOperator:
@@ -108,28 +108,35 @@ class PointOperator:
         return self._places.rest(rest)[self.channel, self._place] * self.weights.square().sum(-1)
 
     def matrix(self, covariance: Tensor, roots: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
-        """H V H' (n, n) for ``covariance`` (L, channels, channels): block by block over pairs of channels.
+        """H V H' (n, n) for ``covariance`` (L, channels, channels): block by block over pairs of places.
 
         V may have more: Q Q' with Q = sum_k u_k R_k, ``roots`` R (nodes, degrees, channels, channels), symmetric, and
         ``weights`` u (nodes, n) of the values, alike for those of one place.
         """
-        count = torch.bincount(self.channel, minlength=self._channels).tolist()
-        own = torch.split(self._place, count)
-        result = torch.empty(len(self), len(self), device=covariance.device)
-        parts = [torch.split(row, count, 1) for row in torch.split(result, count)]
-        every = torch.triu_indices(self._channels, self._channels).T.tolist()
-        pairs = [(c, d) for c, d in every if count[c] and count[d]]
         near = None if roots is None or weights is None else Near(roots, weights[:, self._first])
-        for first in range(0, len(self._places), PANEL):
-            some = slice(first, min(first + PANEL, len(self._places)))
-            blocks = self._places.blocks(pairs, covariance, near, some)
-            here = [torch.nonzero((place >= first) & (place < first + PANEL))[:, 0] for place in own]
-            for (c, d), block in zip(pairs, blocks, strict=True):
-                parts[c][d][here[c]] = block[own[c][here[c]] - first][:, own[d]]
-        for c, d in pairs:
-            if d > c:
-                parts[d][c].copy_(parts[c][d].T)
-        return result.mul_(self._scale).mul_(self._scale[:, None])
+        parts = self._places.parts(covariance, near)
+        panels = parts.panels()
+        # In the order in which the places are worked on, blocks are slices.
+        own = [self._values_at(panel.places) for panel in panels]
+        ends = np.cumsum([0, *(len(values) for values, _ in own)]).tolist()
+        slices = [slice(first, last) for first, last in pairwise(ends)]
+        order = torch.cat([self.channel[:0], *(values for values, _ in own)])
+        result = torch.empty(len(self), len(self), device=covariance.device)
+        for (i, one), (j, other) in combinations_with_replacement(enumerate(panels), 2):
+            block = self._places.block(parts, one, other)
+            block = block.index_select(0, own[i][1]).index_select(1, own[j][1])
+            result[slices[i], slices[j]] = block
+            result[slices[j], slices[i]] = block.T
+        scale, back = self._scale[order], torch.argsort(order)
+        return result.mul_(scale).mul_(scale[:, None]).index_select(0, back).index_select(1, back)
+
+    def _values_at(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Which values are of ``places``, and the number of each among all (channels, places)."""
+        position = torch.full((len(self._places),), -1, device=places.device)
+        position[places] = torch.arange(len(places), device=places.device)
+        of_values = position[self._place]
+        found = torch.nonzero(of_values >= 0)[:, 0]
+        return found, self.channel[found] * len(places) + of_values[found]
 
     def within(self, rows: Tensor, variance: Tensor) -> Tensor:
         """H V H' (k, k) among the values ``rows`` (k,) of one channel of x, for its ``variance`` per degree (at most

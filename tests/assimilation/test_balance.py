@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.balance import Balance, differences, differences_adjoint, neighbours
+from dacycle.cycler.assimilation.between import Near
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
-from dacycle.cycler.assimilation.places import BalancedPlaces, Near
+from dacycle.cycler.assimilation.places import BalancedPlaces
 from dacycle.cycler.assimilation.points import PointOperator
 from dacycle.emulators.grid import bilinear, gaussian_grid
 
@@ -187,10 +188,26 @@ def test_near_needs_no_more_than_its_parts() -> None:
     )
     places = BalancedPlaces(known, corners, weights.float(), balance())
     nothing = Near(torch.zeros(2, 3, N, N), torch.full((2, 2), 0.5))
-    some = slice(0, 2)
-    pairs = [(0, 0), (1, 3)]
-    with_nothing = places.blocks(pairs, known.covariance, nothing, some)
-    torch.testing.assert_close(with_nothing, places.blocks(pairs, known.covariance, None, some))
+    found = []
+    for near in (nothing, None):
+        parts = places.parts(known.covariance, near)
+        (panel,) = parts.panels()
+        found.append(places.block(parts, panel, panel))
+    torch.testing.assert_close(*found)
+
+
+def test_places_of_other_nodes_are_worked_on_apart() -> None:
+    """Of three nodes every place has one or two; the matrix is that of all of them."""
+    known, seen = prior(), operator(prior(), on_grid=False)
+    roots = torch.randn(3, 5, N, N, generator=generator())
+    roots = roots + roots.transpose(-1, -2)
+    of_places = torch.tensor([[1.0, 0.3, 0.0, 0.0, 0.0], [0.0, 0.7, 0.4, 1.0, 0.2], [0.0, 0.0, 0.6, 0.0, 0.8]])
+    weights = of_places.repeat(1, N)
+    nothing = torch.zeros_like(known.covariance)
+    unit = torch.eye(len(seen))
+    white = sum(known.per_degree(r, seen.spectral_adjoint(w * unit, 5)) for r, w in zip(roots, weights, strict=True))
+    told = sum(w * seen.spectral_apply(known.per_degree(r, white)) for r, w in zip(roots, weights, strict=True))
+    torch.testing.assert_close(seen.matrix(nothing, roots, weights), told, rtol=1e-3, atol=1e-3)
 
 
 def test_in_another_world_winds_follow_its_own_heights() -> None:
