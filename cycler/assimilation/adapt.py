@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.adaptation import BOUNDS, ZONAL_DEGREES, Adaptation, zonal_basis
 from dacycle.cycler.assimilation.ageing import Age
-from dacycle.cycler.assimilation.background import pad
+from dacycle.cycler.assimilation.calibrated import calibrated
 from dacycle.cycler.assimilation.fields import lift
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.local_error import local_weights
@@ -104,17 +104,7 @@ def expected(
     (nodes, nlat, nlon) or the same everywhere."""
     time = batch.analysis_time
     anomaly = (lift(world, forecast.mean(0), time) - world.climatology.mean(time)) / world.climatology.std
-    gaussian = prior.gaussian
-    a = gaussian.analyse(prior.variables(torch.as_tensor(anomaly)[None], world))[..., : len(world.forecast_slope) ** 2]
-
-    def calibrated(slope: npt.NDArray[np.float32]) -> Tensor:
-        return gaussian.synthesise(pad(gaussian.per_degree(torch.as_tensor(slope), a), gaussian.harmonics.lmax**2))
-
-    if local is None or world.local_slope is None:
-        return prior.anomalies(calibrated(world.forecast_slope), world)[0]
-    nodes = zip(local, world.local_slope, strict=True)
-    blended = sum((weight * calibrated(slope) for weight, slope in nodes), torch.zeros(()))
-    return prior.anomalies(blended, world)[0]
+    return calibrated(world, prior.balance_in(world), torch.as_tensor(anomaly), local)
 
 
 def bias_operator(points: PointOperator, prior: GaussianPrior, known: Adaptation) -> Tensor:

@@ -1,16 +1,14 @@
 """What the forecast or the climatology says of values before any of them is used, and how its errors go together."""
 
-from functools import lru_cache
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from dacycle.cycler.assimilation.calibrated import calibrated
 from dacycle.cycler.assimilation.climate import balance_of, climate
 from dacycle.cycler.assimilation.fields import lift, observe
 from dacycle.cycler.bundle import Bundle
-from dacycle.emulators.grid import bilinear, gaussian_grid
-from dacycle.emulators.spectral import Harmonics
+from dacycle.emulators.grid import bilinear
 from dacycle.obs.batch import ObservationBatch
 from dacycle.obs.neighbours import EARTH_RADIUS_KM, STEP_KM, Expected
 
@@ -33,7 +31,8 @@ def expectation(bundle: Bundle, batch: ObservationBatch, forecast: npt.NDArray[n
     covariance, rest = of.covariance, of.rest
     if forecast is not None:
         anomaly = lift(bundle, forecast.mean(0), time) - mean
-        mean = mean + _calibrated(bundle, anomaly / bundle.climatology.std) * bundle.climatology.std
+        x = torch.as_tensor(anomaly / bundle.climatology.std)
+        mean = mean + calibrated(bundle, balance_of(bundle), x).numpy() * bundle.climatology.std
         covariance = np.concatenate([bundle.anomaly_error, covariance[len(bundle.anomaly_error) :]])
     names = [c.name for c in bundle.channels]
     position = np.array([names.index(name) if name in names else 0 for name in batch.channel.tolist()], np.int64)
@@ -43,20 +42,6 @@ def expectation(bundle: Bundle, batch: ObservationBatch, forecast: npt.NDArray[n
     equivalents = observe(bundle, mean[None], batch)[0].astype(np.float64)
     points = bundle.grid.shape[0] * bundle.grid.shape[1]
     return Expected(equivalents, position, scale, _table(covariance, points), rest)
-
-
-def _calibrated(bundle: Bundle, anomaly: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """E[x | f] = slope f per degree, on the grid; normalised anomalies (channels, nlat, nlon)."""
-    slope, balance, x = torch.as_tensor(bundle.forecast_slope), balance_of(bundle), torch.as_tensor(anomaly)[None]
-    harmonics = _harmonics(*bundle.grid.shape, len(slope))
-    coefficients = harmonics.analyse(x if balance is None else balance.control(x))
-    regressed = harmonics.synthesise(torch.einsum("kcd,mdk->mck", slope[harmonics.degree], coefficients))
-    return np.asarray((regressed if balance is None else balance.state(regressed))[0].numpy())
-
-
-@lru_cache(maxsize=2)
-def _harmonics(nlat: int, nlon: int, degrees: int) -> Harmonics:
-    return Harmonics(gaussian_grid(nlat, nlon), degrees)
 
 
 def _table(covariance: npt.NDArray[np.floating], points: int) -> FloatArray:

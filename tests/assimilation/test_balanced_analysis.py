@@ -12,8 +12,11 @@ from dacycle.cycler.assimilation.adapt import expected
 from dacycle.cycler.assimilation.adaptation import Adaptation
 from dacycle.cycler.assimilation.ageing import Age, aged
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
-from dacycle.cycler.assimilation.expectation import _calibrated
-from dacycle.cycler.assimilation.fields import coarsen, lift, observe
+from dacycle.cycler.assimilation.background import pad
+from dacycle.cycler.assimilation.calibrated import calibrated
+from dacycle.cycler.assimilation.climate import balance_of
+from dacycle.cycler.assimilation.expectation import expectation
+from dacycle.cycler.assimilation.fields import coarsen, observe
 from dacycle.cycler.assimilation.model_term import ModelField
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.cycle.engine import open_engine
@@ -56,9 +59,25 @@ def test_checks_and_adaptation_expect_the_same_of_a_forecast(balanced_bundle: Bu
     analyst, batch = Analyst(balanced_bundle, Settings()), at_places(TIME, ["t500"], np.zeros(1), np.zeros(1))
     world = Adaptation.none(tuple(c.name for c in balanced_bundle.channels)).world(balanced_bundle)
     found = expected(world, analyst.prior, forecast, batch).numpy()
-    climatology = balanced_bundle.climatology
-    anomaly = (lift(balanced_bundle, forecast.mean(0), TIME) - climatology.mean(TIME)) / climatology.std
-    np.testing.assert_allclose(_calibrated(balanced_bundle, anomaly), found, rtol=1e-3, atol=1e-3)
+    field = balanced_bundle.climatology.mean(TIME) + found * balanced_bundle.climatology.std
+    told = expectation(balanced_bundle, batch, forecast)
+    np.testing.assert_allclose(told.mean, observe(balanced_bundle, field[None], batch)[0], rtol=1e-4)
+
+
+def test_a_forecast_is_taken_for_what_its_regression_says(balanced_bundle: Bundle) -> None:
+    """The same slope everywhere, as one, or as every node's: slope times the control variables."""
+    balance = balance_of(balanced_bundle)
+    assert balance is not None
+    known = Analyst(balanced_bundle, Settings()).prior.gaussian
+    degrees, channels = balanced_bundle.forecast_slope.shape[:2]
+    a = torch.randn(1, channels, degrees**2, generator=torch.Generator().manual_seed(1))
+    x = balance.state(known.synthesise(pad(a, known.harmonics.lmax**2)))[0]
+    half = np.tile(0.5 * np.eye(channels, dtype=np.float32), (degrees, 1, 1))
+    of_all = replace(balanced_bundle, forecast_slope=half, local_slope=None)
+    torch.testing.assert_close(calibrated(of_all, balance, x), 0.5 * x, rtol=1e-3, atol=1e-3)
+    of_nodes = replace(of_all, local_slope=np.stack([0.5 * half, 1.5 * half]))
+    weights = torch.full((2, *balanced_bundle.grid.shape), 0.5)
+    torch.testing.assert_close(calibrated(of_nodes, balance, x, weights), 0.5 * x, rtol=1e-3, atol=1e-3)
 
 
 def test_an_old_forecast_is_unsure_in_both_kinds_of_variables(balanced_bundle: Bundle) -> None:
