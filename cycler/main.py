@@ -39,6 +39,10 @@ ELSEWHERE = {
 TRAINING = {
     "prior": ("dacycle.cycler.training.prior_command", "train the diffusion prior"),
     "emulator": ("dacycle.cycler.training.emulator_command", "train the emulator"),
+    "fluctuations": (
+        "dacycle.cycler.training.fluctuations_command",
+        "find what a free run of the emulator must be given of the small scales",
+    ),
     "local-errors": (
         "dacycle.cycler.training.local_errors_command",
         "measure where forecasts are wrong, by what their members' spread says",

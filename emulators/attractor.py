@@ -94,16 +94,22 @@ class Attractor(nn.Module):
         b, power = self.power(z, times)
         bound = (1 + WIDTH * (2 / self.count).sqrt()).maximum(RETURN * self.power(before, times_before)[1])
         kept = (bound / power.clamp_min(1e-30)).clamp_max(1).sqrt()
-        degree = self.harmonics.degree
-        a = torch.einsum("kcd,ndk->nck", self.vectors[degree], b * kept[..., self.cell])
+        return self.of_coefficients(b * kept[..., self.cell], times)
+
+    def coefficients(self, z: Tensor, times: Sequence[datetime]) -> Tensor:
+        """Anomalies of ``z`` (batch, C, nlat, nlon) at ``times`` in terms of the eigenvectors: (batch, C, L*L)."""
+        a = self.harmonics.analyse(z - self._climate_of(times))
+        return torch.einsum("kcd,nck->ndk", self.vectors[self.harmonics.degree], a)
+
+    def of_coefficients(self, b: Tensor, times: Sequence[datetime]) -> Tensor:
+        """The inverse of ``coefficients``, for what the grid resolves."""
+        a = torch.einsum("kcd,ndk->nck", self.vectors[self.harmonics.degree], b)
         return self._climate_of(times) + self.harmonics.synthesise(a)
 
     def power(self, z: Tensor, times: Sequence[datetime]) -> tuple[Tensor, Tensor]:
         """Anomalies in terms of the eigenvectors (batch, C, L*L), and per cell their variance relative to the climate's
         (batch, C, cells)."""
-        degree = self.harmonics.degree
-        a = self.harmonics.analyse(z - self._climate_of(times))
-        b = torch.einsum("kcd,nck->ndk", self.vectors[degree], a)
+        b = self.coefficients(z, times)
         total = b.new_zeros(*b.shape[:2], len(self.count)).index_add_(2, self.cell, b.square() / self.variances)
         return b, total / self.count
 

@@ -17,6 +17,7 @@ from torch import nn
 from dacycle.channels import Channel
 from dacycle.emulators.advection import Advection
 from dacycle.emulators.attractor import Attractor, AttractorStatistics
+from dacycle.emulators.fluctuations import Fluctuations
 from dacycle.emulators.forcing import insolation_by_name
 from dacycle.emulators.grid import Grid
 from dacycle.emulators.sfno import Sfno, SfnoShape
@@ -41,6 +42,8 @@ class LucieArguments:
     """Whether the network is also shown what transport along the wind alone would do (see advection.py)."""
     attractor: bool = False
     """Whether each step is truncated to the resolved degrees and each forecast kept on the attractor (attractor.py)."""
+    fluctuations: bool = False
+    """Whether it is known what a free run must be given of the small scales (fluctuations.py)."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ class Lucie(nn.Module):
         self.transport = Advection(channels, grid, STEP_SECONDS) if arguments.advection else None
         known = attractor or AttractorStatistics.blank(len(channels), nlat, nlon)
         self.attractor = Attractor(grid, known) if arguments.attractor else None
+        known_of = Fluctuations.none(len(channels), len(known.vectors))
+        self.fluctuations = known_of if arguments.fluctuations else None
         carried = len(self.transport.carried) if self.transport else 0
         inputs = len(channels) + 2 + arguments.land + carried
         self.network = Sfno(SfnoShape(nlat, nlon, inputs, len(channels) + 1, arguments.embed, arguments.layers))
@@ -144,12 +149,21 @@ class Lucie(nn.Module):
         following = z + change
         return self._without_negative_humidity(following), out[:, -1]
 
-    def advance(self, z: torch.Tensor, times: list[datetime]) -> tuple[torch.Tensor, torch.Tensor]:
-        """As ``step``, from states at ``times``, one each or one for all; what a forecast does every six hours."""
+    def advance(
+        self, z: torch.Tensor, times: list[datetime], generator: torch.Generator | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As ``step``, from states at ``times``, one each or one for all; what a forecast does every six hours.
+
+        With a ``generator`` the small scales fluctuate, where it is known how much: for free runs.
+        """
         following, water = self.step(z, self.forcings(times).expand(len(z), -1, -1))
         if self.attractor is not None:
             after = [time + timedelta(hours=STEP_HOURS) for time in times]
-            following = self._without_negative_humidity(self.attractor(following, after, z, times))
+            following = self.attractor(following, after, z, times)
+            if generator is not None and self.fluctuations is not None:
+                b = self.fluctuations(self.attractor.coefficients(following, after), generator)
+                following = self.attractor.of_coefficients(b, after)
+            following = self._without_negative_humidity(following)
         return following, water
 
     def forecast(self, state: torch.Tensor, start: datetime, hours: int) -> torch.Tensor:

@@ -32,7 +32,8 @@ def expectation(bundle: Bundle, batch: ObservationBatch, forecast: npt.NDArray[n
     if forecast is not None:
         anomaly = lift(bundle, forecast.mean(0), time) - mean
         x = torch.as_tensor(anomaly / bundle.climatology.std)
-        mean = mean + calibrated(bundle, balance_of(bundle), x).numpy() * bundle.climatology.std
+        moved = calibrated(bundle, balance_of(bundle), x).numpy() * bundle.climatology.std
+        mean = np.asarray(mean + moved, dtype=np.float32)
         covariance = np.concatenate([bundle.anomaly_error, covariance[len(bundle.anomaly_error) :]])
     names = [c.name for c in bundle.channels]
     position = np.array([names.index(name) if name in names else 0 for name in batch.channel.tolist()], np.int64)

@@ -136,7 +136,7 @@ def train_emulator(
     lucie.network.load_state_dict(state.best if settings.select_days and state.best else state.average, strict=False)
     scores = score(lucie, validation) if validation is not None else None
     training = {"steps": state.step, "seconds": round(state.elapsed), "settings": asdict(settings)}
-    publish(out, lucie, training, scores)
+    publish(out, lucie, training, None if scores is None else scores.as_dict())
     return scores
 
 

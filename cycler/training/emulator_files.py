@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dacycle.cycler.bundle import NetworkCard
-from dacycle.cycler.training.emulator_scores import Scores
 from dacycle.emulators.lucie import Lucie
 from dacycle.errors import BundleError
 
@@ -80,14 +79,14 @@ def load_network(lucie: Lucie, path: Path) -> None:
         raise BundleError(f"{path}: expected the weights of {lucie.arguments}; {error}") from error
 
 
-def publish(out: Path, lucie: Lucie, training: Mapping[str, Any], scores: Scores | None) -> None:
+def publish(out: Path, lucie: Lucie, training: Mapping[str, Any], scores: Mapping[str, Any] | None) -> None:
     """Write emulator.safetensors, and emulator.json: architecture, arguments, training, RMSE per lead and channel."""
     temporary = out / "emulator.safetensors.tmp"
     save_file({name: value.cpu().contiguous() for name, value in lucie.state_dict().items()}, temporary)
     temporary.replace(out / "emulator.safetensors")
     card = {"architecture": "lucie", "arguments": asdict(lucie.arguments), "training": dict(training)}
     if scores is not None:
-        card["scores"] = scores.as_dict()
+        card["scores"] = dict(scores)
     (out / "emulator.json").write_text(json.dumps(card, indent=2) + "\n")
 
 

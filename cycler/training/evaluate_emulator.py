@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--leads", type=int, nargs="+", default=[24, 48, 72], help="hours")
     parser.add_argument("--every", type=int, default=3, help="start from each so many of the six-hourly states")
     parser.add_argument("--free-days", type=float, default=365.0, help="length of the free run; 0: none")
+    parser.add_argument("--seed", type=int, default=0, help="of the free run's fluctuations, where the emulator has any")
     parser.add_argument("--threads", type=int, default=0)
 
 
@@ -45,6 +46,7 @@ class FreeRunScores:
     resolved zonal wavenumbers, ``spectra`` the least and largest of them."""
 
     stable: bool
+    fluctuating: bool
     days: float
     drift: dict[str, float]
     departure: dict[str, float]
@@ -93,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     text = [head, f"RMSE of forecasts from {count} starts (persistence in brackets) and of climatology:\n"]
     text += ["```", scores.table(), "```\n"]
     if args.free_days:
-        free = _free_run(emulator, data, climate, args.free_days)
+        free = _free_run(emulator, data, climate, args.free_days, args.seed)
         result["free_run"] = vars(free)
         text += _told(free)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -103,17 +105,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _free_run(emulator: Any, data: Any, climate: Any, days: float) -> FreeRunScores:
+def _free_run(emulator: Any, data: Any, climate: Any, days: float, seed: int) -> FreeRunScores:
     """From the first state, ``days`` long and then over the days of the year that the data covers."""
     from dacycle.cycler.training.free_run import free_run, zonal_spectrum
 
-    names, grid = [c.name for c in data.channels], data.grid
+    names, grid, fluctuating = [c.name for c in data.channels], data.grid, emulator.fluctuations is not None
     before, states = round(days * 4) - 1, len(data.times)
     steps = before + states
-    done = free_run(emulator, data.states[0], data.times[0], steps, before, _progress)
+    done = free_run(emulator, data.states[0], data.times[0], steps, before, _progress, seed)
     if done.blown_up is not None:
         told = (done.blown_up - data.times[0]) / timedelta(days=1)
-        return FreeRunScores(False, told, {}, {}, {}, {})
+        return FreeRunScores(False, fluctuating, told, {}, {}, {}, {})
     drift = grid.mean(done.mean) - grid.mean(data.states.astype(np.float64)).mean(0)
     expected = np.stack([grid.mean(climate(time)) for time in done.times[::4]]).repeat(4, 0)[:steps]
     anomaly = done.global_mean - expected
@@ -123,6 +125,7 @@ def _free_run(emulator: Any, data: Any, climate: Any, days: float) -> FreeRunSco
     ratio = done.spectrum[:, 1:resolved] / truth[:, 1:resolved]
     return FreeRunScores(
         True,
+        fluctuating,
         steps / 4,
         dict(zip(names, drift.tolist(), strict=True)),
         dict(zip(names, months[np.abs(months).argmax(0), range(len(names))].tolist(), strict=True)),
@@ -134,8 +137,9 @@ def _free_run(emulator: Any, data: Any, climate: Any, days: float) -> FreeRunSco
 def _told(free: FreeRunScores) -> list[str]:
     if not free.stable:
         return [f"The free run blew up after {free.days:.0f} days."]
+    kind = "its small scales fluctuating" if free.fluctuating else "deterministic"
     lines = [
-        f"Free run of {free.days:.0f} days. Drift: global mean a year later minus truth, same days of the year;\n"
+        f"Free run of {free.days:.0f} days, {kind}. Drift: global mean a year later minus truth, same days of the year;\n"
         "departure: the 30-day mean that lies farthest from the climatology's; spectra: energy relative to truth,\n"
         "least and largest over all resolved zonal wavenumbers, and how many of them lie within a factor of two.\n",
         "| channel | drift | departure | spectra | within 2 |",

@@ -45,18 +45,20 @@ def free_run(
     steps: int,
     skip: int = 0,
     progress: Callable[[float], None] = lambda fraction: None,
+    seed: int | None = None,
 ) -> FreeRun:
     """``steps`` steps from ``state`` (C, nlat, nlon), physical; the first ``skip`` do not count for mean and spectrum.
 
-    Ends early where a value becomes infinite.
+    With a ``seed`` the small scales fluctuate, where the emulator knows how much. Ends early where a value becomes infinite.
     """
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
     z = lucie.standardise(torch.from_numpy(state[None]).to(lucie.mean.device))
     total, spectrum = np.zeros(state.shape), np.zeros((len(state), state.shape[-1] // 2 + 1))
     times: list[datetime] = []
     means, counted, blown_up = [], 0, None
     for step in range(steps):
         now = start + step * timedelta(hours=STEP_HOURS)
-        z, _ = lucie.advance(z, [now])
+        z, _ = lucie.advance(z, [now], generator)
         fields = lucie.physical(z)[0].cpu().numpy().astype(np.float64)
         if not np.isfinite(fields).all():
             blown_up = now

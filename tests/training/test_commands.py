@@ -15,8 +15,12 @@ from dacycle.cycler.bundle import NetworkCard, open_bundle
 from dacycle.cycler.experiments.osse_methods import METHODS
 from dacycle.cycler.main import main
 from dacycle.cycler.training.calibrate import calibrate
+from dacycle.cycler.training.coarse import read_dataset
+from dacycle.cycler.training.emulator_files import read_card
 from dacycle.cycler.training.forecast_error import first_guess
 from dacycle.cycler.training.nature import open_nature
+from dacycle.emulators.lucie import Lucie
+from dacycle.emulators.registry import load_emulator
 from tests.nature import write_nature
 
 
@@ -189,6 +193,32 @@ def test_the_emulator_is_evaluated_by_command(bundle: Path, tmp_path: Path) -> N
     separate = ["--emulator", str(bundle.parent / "emulator")]
     assert main(["train", "evaluate-emulator", "--data", fine, "--bundle", str(bundle), *few, *separate]) == 0
     assert json.loads((tmp_path / "emulator.json").read_text())["rmse"] == told["rmse"]
+
+
+def test_fluctuations_are_found_by_command_and_forecasts_stay(
+    bundle: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fine, folder, out = str(runs / "fine.nc"), tmp_path / "emulator", tmp_path / "fluctuating"
+    network = "--grid 16 32 --embed 8 --layers 1 --steps 20 --batch 4 --validation-days 3 --threads 1".split()
+    assert main(["train", "emulator", "--data", fine, "--out", str(folder), "--attractor", *network]) == 0
+    fit = ["train", "fluctuations", "--data", fine, "--bundle", str(bundle), "--rounds", "2", "--days", "6"]
+    assert main([*fit, "--threads", "1", "--emulator", str(folder), "--out", str(out)]) == 0
+    told = json.loads((out / "emulator.json").read_text())
+    assert told["arguments"]["fluctuations"] is True
+    assert "2 rounds of 6 days" in told["training"]["fluctuations"]
+    assert told["scores"] == json.loads((folder / "emulator.json").read_text())["scores"]
+    opened = open_bundle(str(bundle))
+    before, after = (
+        load_emulator(replace(opened, path=path, card=opened.card.model_copy(update={"emulator": read_card(path)[0]})))
+        for path in (folder, out)
+    )
+    assert isinstance(before, Lucie)
+    assert isinstance(after, Lucie)
+    data = read_dataset(open_nature(runs / "fine.nc"), opened.channels, (16, 32))
+    state = torch.from_numpy(data.states[:2])
+    torch.testing.assert_close(after.forecast(state, data.times[0], 12), before.forecast(state, data.times[0], 12))
+    assert main([*fit, "--out", str(tmp_path / "none")]) == 1
+    assert "expected an emulator with an attractor" in capsys.readouterr().err
 
 
 def test_the_prior_is_evaluated_by_command_and_goes_on_where_it_stopped(bundle: Path, tmp_path: Path) -> None:

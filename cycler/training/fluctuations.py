@@ -1,0 +1,155 @@
+"""Finding the fluctuations that give a free run the climate's variance (``emulators/fluctuations.py``).
+
+Along every eigenvector of the attractor, for the two coefficients of every degree and order, free runs are compared
+with the climate round by round, and what is added or kept is corrected a little each time (stochastic approximation,
+Robbins and Monro 1951; the mean of the second half of the rounds counts, Polyak and Juditsky 1992).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dacycle.cycler.training.coarse import EmulatorData
+from dacycle.emulators.attractor import Attractor
+from dacycle.emulators.fluctuations import Fluctuations
+from dacycle.emulators.lucie import STEP_HOURS, Lucie
+from dacycle.errors import BundleError
+
+__all__ = ["Correction", "FluctuationSettings", "corrected", "fit_fluctuations", "groups"]
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class FluctuationSettings:
+    """``first_degree``: larger scales are the network's own. A round has ``members`` runs of ``days``, of which the
+    first ``settling`` do not count; its error moves what is added by ``rate`` (in the second half, half of it)."""
+
+    first_degree: int = 8
+    rounds: int = 16
+    days: float = 30.0
+    settling: float = 5.0
+    members: int = 4
+    rate: float = 0.06
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Per eigenvector and group (C, groups): variance ``added`` by a step, relative to the climate's, and the share of
+    the coefficient that it takes away, ``damped``. One of them is zero."""
+
+    added: Tensor
+    damped: Tensor
+
+
+def groups(degrees: int) -> Tensor:
+    """The group of each coefficient (degrees^2,): sine and cosine of a degree and order."""
+    return torch.tensor([k * (k + 1) // 2 + (place + 1) // 2 for k in range(degrees) for place in range(2 * k + 1)])
+
+
+def corrected(before: Correction, power: Tensor, rate: float) -> Correction:
+    """After a round in which the variance was ``power`` (C, groups), relative to the climate's.
+
+    What was taken away too much is undone before anything is added, and the other way round.
+    """
+    lack = rate * (1 - power).clamp_min(-1.5)
+    # A damping by d takes about as much as 2 d of the variance adds.
+    undone = torch.minimum(2 * before.damped, lack.clamp_min(0))
+    damped, lack = before.damped - undone / 2, lack - undone
+    undone = torch.minimum(before.added, (-lack).clamp_min(0))
+    added, lack = before.added - undone, lack + undone
+    return Correction(added + lack.clamp_min(0), (damped + (-lack).clamp_min(0) / 2).clamp_max(0.5))
+
+
+def fit_fluctuations(
+    lucie: Lucie,
+    data: EmulatorData,
+    settings: FluctuationSettings,
+    progress: Callable[[str, float], None] = lambda text, fraction: None,
+) -> Lucie:
+    """``lucie`` with fluctuations; free runs begin with states of ``data``.
+
+    The climate's variances are the attractor's; how one of its cells shares its own among degrees, ``data`` says.
+    BundleError for an emulator without an attractor.
+    """
+    if lucie.attractor is None:
+        raise BundleError("expected an emulator with an attractor (dacycle train emulator --attractor); it has none")
+    group = groups(len(lucie.attractor.vectors))
+    climate = _climate(lucie, lucie.attractor, data, group)
+    of_degree = _mean(lucie.attractor.harmonics.degree.float()[None], group)[0]
+    free = of_degree >= settings.first_degree
+    runs = _Runs(lucie, data, settings)
+    now = total = Correction(torch.zeros_like(climate), torch.zeros_like(climate))
+    counted, half = 0, settings.rounds // 2
+    for number in range(settings.rounds):
+        power = runs.power(_fluctuations(now, climate, group), group) / climate
+        worst = f"variance relative to the climate's {power[:, free].min():.2f} to {power[:, free].max():.2f}"
+        progress(worst, (number + 1) / settings.rounds)
+        power = torch.where(free, power, torch.ones_like(power))
+        now = corrected(now, power, settings.rate / (1 if number < half else 2))
+        if number >= half:
+            counted += 1
+            total = Correction(total.added + now.added, total.damped + now.damped)
+    mean = Correction(total.added / counted, total.damped / counted)
+    found = Lucie(lucie.channels, lucie.grid, replace(lucie.arguments, fluctuations=True))
+    fluctuations = _fluctuations(mean, climate, group)
+    weights = {f"fluctuations.{name}": value for name, value in fluctuations.state_dict().items()}
+    found.load_state_dict({**{k: v for k, v in lucie.state_dict().items() if k not in weights}, **weights})
+    return found.eval()
+
+
+class _Runs:
+    """Free runs that go on from round to round."""
+
+    def __init__(self, lucie: Lucie, data: EmulatorData, settings: FluctuationSettings) -> None:
+        self._lucie, self._settings = lucie, settings
+        self._generator = torch.Generator().manual_seed(settings.seed)
+        chosen = np.linspace(0, len(data.times) - 1, settings.members).astype(int)
+        self._z = lucie.standardise(torch.from_numpy(data.states[chosen]))
+        self._times = [data.times[k] for k in chosen]
+
+    @torch.no_grad()
+    def power(self, fluctuations: Fluctuations, group: Tensor) -> Tensor:
+        """Mean variance (C, groups) of one more round."""
+        attractor, steps = self._lucie.attractor, round(self._settings.days * 24 / STEP_HOURS)
+        assert attractor is not None
+        settling, total = round(self._settings.settling * 24 / STEP_HOURS), torch.zeros(())
+        self._lucie.fluctuations = fluctuations
+        for step in range(steps):
+            self._z, _ = self._lucie.advance(self._z, self._times, self._generator)
+            self._times = [time + timedelta(hours=STEP_HOURS) for time in self._times]
+            if step >= settling:
+                total = total + _mean(attractor.coefficients(self._z, self._times).square().mean(0), group)
+        if not torch.isfinite(self._z).all():
+            raise BundleError("the emulator's free run left all bounds: expected a stable one to fit fluctuations to")
+        return total / (steps - settling)
+
+
+def _climate(lucie: Lucie, attractor: Attractor, data: EmulatorData, group: Tensor) -> Tensor:
+    """Variances (C, groups) along the eigenvectors."""
+    total, count = torch.zeros(len(lucie.channels), len(attractor.cell)), 0
+    for first in range(0, len(data.times), BATCH):
+        part = slice(first, first + BATCH)
+        times: list[datetime] = list(data.times[part])
+        z = lucie.standardise(torch.from_numpy(data.states[part]))
+        total += attractor.coefficients(z, times).square().sum(0)
+        count += len(times)
+    own, cell = _mean(total / count, group), attractor.cell
+    of_cells = _mean(own[:, group], cell)
+    shape = (own[:, group] / of_cells[:, cell].clamp_min(1e-30)) * attractor.variances
+    return _mean(shape, group).clamp_min(1e-30)
+
+
+def _fluctuations(correction: Correction, climate: Tensor, group: Tensor) -> Fluctuations:
+    return Fluctuations((1 - correction.damped)[:, group], (correction.added * climate)[:, group])
+
+
+def _mean(values: Tensor, group: Tensor) -> Tensor:
+    """Means over the groups of coefficients: (C, L*L) -> (C, groups)."""
+    count = torch.bincount(group)
+    return values.new_zeros(len(values), len(count)).index_add_(1, group, values) / count

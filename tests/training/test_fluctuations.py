@@ -1,0 +1,144 @@
+"""Fluctuations: known variances, and the fit against processes whose variance is known."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dacycle.channels import DEFAULT_CHANNELS
+from dacycle.cycler.training.coarse import EmulatorData
+from dacycle.cycler.training.fluctuations import (
+    Correction,
+    FluctuationSettings,
+    corrected,
+    fit_fluctuations,
+    groups,
+)
+from dacycle.cycler.training.free_run import free_run
+from dacycle.emulators.attractor import AttractorStatistics
+from dacycle.emulators.fluctuations import Fluctuations
+from dacycle.emulators.grid import gaussian_grid
+from dacycle.emulators.lucie import Lucie, LucieArguments, Statistics
+from dacycle.errors import BundleError
+
+DEGREES = 6
+CHANNELS = DEFAULT_CHANNELS[:2]
+GRID = gaussian_grid(8, 16)
+START = datetime(2001, 3, 4, tzinfo=UTC)
+LEFT = 0.7
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(2)
+
+
+def test_the_variance_is_that_of_a_process_of_first_order() -> None:
+    """b <- rho kept b + sqrt(added) w has the variance added / (1 - (rho kept)^2)."""
+    rho, kept, added = 0.8, torch.tensor([[1.0], [0.5]]), torch.tensor([[0.4], [2.0]])
+    step, noise = Fluctuations(kept, added), generator()
+    b, total = torch.zeros(4000, 2, 1), torch.zeros(2, 1)
+    for number in range(60):
+        b = step(rho * b, noise)
+        if number >= 30:
+            total += b.square().mean(0) / 30
+    torch.testing.assert_close(total, added / (1 - (rho * kept) ** 2), rtol=0.03, atol=0.0)
+
+
+def test_none_change_nothing_and_the_same_seed_gives_the_same() -> None:
+    b = torch.randn(2, 3, DEGREES**2, generator=generator())
+    torch.testing.assert_close(Fluctuations.none(3, DEGREES)(b, generator()), b)
+    some = Fluctuations(torch.ones(3, DEGREES**2), torch.ones(3, DEGREES**2))
+    torch.testing.assert_close(some(b, generator()), some(b, generator()), rtol=0.0, atol=0.0)
+
+
+def test_corrections_find_the_climate_of_processes_that_lack_or_exceed_it() -> None:
+    """Of b <- rho kept b + sqrt(own + added) w: until (own + added) / (1 - (rho kept)^2) is one."""
+    rho = torch.tensor([[0.5, 0.9, 0.95, 0.9, 0.95]])
+    own = torch.tensor([[0.1, 0.001, 0.05, 0.6, 0.3]])  # variances 0.13, 0.005, 0.51, 3.2, 3.1
+    now = Correction(torch.zeros_like(rho), torch.zeros_like(rho))
+
+    def variance(c: Correction) -> torch.Tensor:
+        return (own + c.added) / (1 - (rho * (1 - c.damped)) ** 2)
+
+    for _ in range(300):
+        now = corrected(now, variance(now), 0.03)
+    torch.testing.assert_close(variance(now), torch.ones_like(rho), rtol=0.02, atol=0.0)
+    assert ((now.added == 0) | (now.damped == 0)).all()
+    assert (now.added[0, :3] > 0).all()
+    assert (now.damped[0, 3:] > 0).all()
+
+
+def test_what_was_added_too_much_is_taken_back_before_anything_is_damped() -> None:
+    before = Correction(torch.tensor([[0.02, 0.0, 0.001]]), torch.tensor([[0.0, 0.02, 0.0]]))
+    after = corrected(before, torch.tensor([[1.2, 0.8, 1.5]]), 0.05)
+    torch.testing.assert_close(after.added, torch.tensor([[0.01, 0.0, 0.0]]))
+    torch.testing.assert_close(after.damped, torch.tensor([[0.0, 0.015, 0.012]]))
+
+
+def test_groups_are_the_sine_and_cosine_of_a_degree_and_order() -> None:
+    group = groups(DEGREES)
+    degree = torch.repeat_interleave(torch.arange(DEGREES), 2 * torch.arange(DEGREES) + 1)
+    order = torch.cat([(torch.arange(2 * n + 1) + 1) // 2 for n in range(DEGREES)])
+    together = group[:, None] == group
+    assert torch.equal(together, (degree[:, None] == degree) & (order[:, None] == order))
+    assert int(group.max()) + 1 == DEGREES * (DEGREES + 1) // 2
+
+
+def damped(attractor: bool = True) -> Lucie:
+    """Every step leaves LEFT of the anomaly: a forecast of weather that nobody can foresee."""
+    found = Lucie(
+        CHANNELS,
+        GRID,
+        LucieArguments(embed=8, layers=1, advection=False, attractor=attractor),
+        Statistics.blank(2, *GRID.shape),
+        AttractorStatistics.blank(2, *GRID.shape),
+    )
+    found.step = lambda z, insolation: (LEFT * z, z[:, 0])  # type: ignore[method-assign]
+    return found
+
+
+def white(lucie: Lucie) -> EmulatorData:
+    """States whose coefficients have unit variance."""
+    assert lucie.attractor is not None
+    harmonics = lucie.attractor.harmonics
+    states = harmonics.synthesise(torch.randn(800, 2, len(harmonics.degree), generator=generator())).numpy()
+    times = [START + k * timedelta(hours=6) for k in range(len(states))]
+    nothing = np.zeros(GRID.shape, np.float32)
+    rain = np.zeros((len(states), *GRID.shape), np.float32)
+    return EmulatorData(states, rain, times, [(0, len(states))], GRID, CHANNELS, nothing, nothing)
+
+
+def test_a_step_that_loses_variance_is_given_it_back() -> None:
+    """added = 1 - LEFT^2, from the first degree on; below, everything stays."""
+    lucie = damped()
+    settings = FluctuationSettings(first_degree=3, rounds=30, days=10, settling=2, members=8, rate=0.3)
+    found = fit_fluctuations(lucie, white(lucie), settings).fluctuations
+    assert found is not None
+    assert lucie.attractor is not None
+    degree = lucie.attractor.harmonics.degree
+    assert (found.added[:, degree < 3] == 0).all()
+    torch.testing.assert_close(found.kept, torch.ones_like(found.kept), atol=0.02, rtol=0.0)
+    free: Tensor = found.added[:, degree >= 3]
+    assert float(free.mean()) == pytest.approx(1 - LEFT**2, rel=0.05)
+    assert float(free.std()) < 0.15  # of a group's climate, of which 800 states are a sample, and of its rounds
+
+
+def test_a_free_run_fluctuates_by_its_seed_and_a_forecast_never() -> None:
+    lucie = damped()
+    start = white(lucie).states[0]
+    calm = free_run(lucie, start, START, 6)
+    lucie.fluctuations = Fluctuations(torch.ones(2, 64), torch.full((2, 64), 0.51))
+    np.testing.assert_array_equal(free_run(lucie, start, START, 6).spectrum, calm.spectrum)
+    first, same, other = (free_run(lucie, start, START, 6, seed=seed).spectrum for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, same)
+    assert not np.array_equal(first, other)
+    assert first[:, 3:8].sum() > 3 * calm.spectrum[:, 3:8].sum()
+    forecast = lucie.forecast(torch.from_numpy(start)[None], START, 12)
+    torch.testing.assert_close(forecast, LEFT**2 * torch.from_numpy(start)[None], rtol=1e-4, atol=1e-4)
+
+
+def test_without_an_attractor_nothing_can_fluctuate() -> None:
+    with pytest.raises(BundleError, match="expected an emulator with an attractor"):
+        fit_fluctuations(damped(attractor=False), white(damped()), FluctuationSettings())
