@@ -94,22 +94,21 @@ class Attractor(nn.Module):
         b, power = self.power(z, times)
         bound = (1 + WIDTH * (2 / self.count).sqrt()).maximum(RETURN * self.power(before, times_before)[1])
         kept = (bound / power.clamp_min(1e-30)).clamp_max(1).sqrt()
-        return self.of_coefficients(b * kept[..., self.cell], times)
+        a = torch.einsum("kcd,ndk->nck", self.vectors[self.harmonics.degree], b * kept[..., self.cell])
+        return self.state(a, times)
 
-    def coefficients(self, z: Tensor, times: Sequence[datetime]) -> Tensor:
-        """Anomalies of ``z`` (batch, C, nlat, nlon) at ``times`` in terms of the eigenvectors: (batch, C, L*L)."""
-        a = self.harmonics.analyse(z - self._climate_of(times))
-        return torch.einsum("kcd,nck->ndk", self.vectors[self.harmonics.degree], a)
+    def anomaly(self, z: Tensor, times: Sequence[datetime]) -> Tensor:
+        """Coefficients (batch, C, L*L) of the anomaly of ``z`` (batch, C, nlat, nlon) from the climate at ``times``."""
+        return self.harmonics.analyse(z - self._climate_of(times))
 
-    def of_coefficients(self, b: Tensor, times: Sequence[datetime]) -> Tensor:
-        """The inverse of ``coefficients``, for what the grid resolves."""
-        a = torch.einsum("kcd,ndk->nck", self.vectors[self.harmonics.degree], b)
+    def state(self, a: Tensor, times: Sequence[datetime]) -> Tensor:
+        """The inverse of ``anomaly``, for what the grid resolves."""
         return self._climate_of(times) + self.harmonics.synthesise(a)
 
     def power(self, z: Tensor, times: Sequence[datetime]) -> tuple[Tensor, Tensor]:
         """Anomalies in terms of the eigenvectors (batch, C, L*L), and per cell their variance relative to the climate's
         (batch, C, cells)."""
-        b = self.coefficients(z, times)
+        b = torch.einsum("kcd,nck->ndk", self.vectors[self.harmonics.degree], self.anomaly(z, times))
         total = b.new_zeros(*b.shape[:2], len(self.count)).index_add_(2, self.cell, b.square() / self.variances)
         return b, total / self.count
 

@@ -161,8 +161,8 @@ class Lucie(nn.Module):
             after = [time + timedelta(hours=STEP_HOURS) for time in times]
             following = self.attractor(following, after, z, times)
             if generator is not None and self.fluctuations is not None:
-                b = self.fluctuations(self.attractor.coefficients(following, after), generator)
-                following = self.attractor.of_coefficients(b, after)
+                a = self.fluctuations(self.attractor.anomaly(following, after), generator)
+                following = self.attractor.state(a, after)
             following = self._without_negative_humidity(following)
         return following, water
 

@@ -1,7 +1,6 @@
 """Finding the fluctuations that give a free run the climate's variance (``emulators/fluctuations.py``).
 
-Along every eigenvector of the attractor, for the two coefficients of every degree and order, free runs are compared
-with the climate round by round, and what is added or kept is corrected a little each time (stochastic approximation,
+For the two coefficients of every channel, degree and order, free runs are compared with the climate round by round, and what is added or kept is corrected a little each time (stochastic approximation,
 Robbins and Monro 1951; the mean of the second half of the rounds counts, Polyak and Juditsky 1992).
 """
 
@@ -40,7 +39,7 @@ class FluctuationSettings:
 
 @dataclass(frozen=True)
 class Correction:
-    """Per eigenvector and group (C, groups): variance ``added`` by a step, relative to the climate's, and the share of
+    """Per channel and group (C, groups): variance ``added`` by a step, relative to the climate's, and the share of
     the coefficient that it takes away, ``damped``. One of them is zero."""
 
     added: Tensor
@@ -74,12 +73,13 @@ def fit_fluctuations(
 ) -> Lucie:
     """``lucie`` with fluctuations; free runs begin with states of ``data``.
 
-    The climate's variances are the attractor's; how one of its cells shares its own among degrees, ``data`` says.
+    The climate's variances are the attractor's; how one of its cells shares its own among degrees and orders, ``data``
+    says.
     BundleError for an emulator without an attractor.
     """
     if lucie.attractor is None:
         raise BundleError("expected an emulator with an attractor (dacycle train emulator --attractor); it has none")
-    group = groups(len(lucie.attractor.vectors))
+    group, roots = groups(len(lucie.attractor.vectors)), _roots(lucie.attractor)
     climate = _climate(lucie, lucie.attractor, data, group)
     of_degree = _mean(lucie.attractor.harmonics.degree.float()[None], group)[0]
     free = of_degree >= settings.first_degree
@@ -87,7 +87,7 @@ def fit_fluctuations(
     now = total = Correction(torch.zeros_like(climate), torch.zeros_like(climate))
     counted, half = 0, settings.rounds // 2
     for number in range(settings.rounds):
-        power = runs.power(_fluctuations(now, climate, group), group) / climate
+        power = runs.power(_fluctuations(now, climate, group, roots), group) / climate
         worst = f"variance relative to the climate's {power[:, free].min():.2f} to {power[:, free].max():.2f}"
         progress(worst, (number + 1) / settings.rounds)
         power = torch.where(free, power, torch.ones_like(power))
@@ -97,7 +97,7 @@ def fit_fluctuations(
             total = Correction(total.added + now.added, total.damped + now.damped)
     mean = Correction(total.added / counted, total.damped / counted)
     found = Lucie(lucie.channels, lucie.grid, replace(lucie.arguments, fluctuations=True))
-    fluctuations = _fluctuations(mean, climate, group)
+    fluctuations = _fluctuations(mean, climate, group, roots)
     weights = {f"fluctuations.{name}": value for name, value in fluctuations.state_dict().items()}
     found.load_state_dict({**{k: v for k, v in lucie.state_dict().items() if k not in weights}, **weights})
     return found.eval()
@@ -124,29 +124,37 @@ class _Runs:
             self._z, _ = self._lucie.advance(self._z, self._times, self._generator)
             self._times = [time + timedelta(hours=STEP_HOURS) for time in self._times]
             if step >= settling:
-                total = total + _mean(attractor.coefficients(self._z, self._times).square().mean(0), group)
+                total = total + _mean(attractor.anomaly(self._z, self._times).square().mean(0), group)
         if not torch.isfinite(self._z).all():
             raise BundleError("the emulator's free run left all bounds: expected a stable one to fit fluctuations to")
         return total / (steps - settling)
 
 
 def _climate(lucie: Lucie, attractor: Attractor, data: EmulatorData, group: Tensor) -> Tensor:
-    """Variances (C, groups) along the eigenvectors."""
+    """The variances (C, groups) of the channels."""
     total, count = torch.zeros(len(lucie.channels), len(attractor.cell)), 0
     for first in range(0, len(data.times), BATCH):
         part = slice(first, first + BATCH)
         times: list[datetime] = list(data.times[part])
         z = lucie.standardise(torch.from_numpy(data.states[part]))
-        total += attractor.coefficients(z, times).square().sum(0)
+        total += attractor.anomaly(z, times).square().sum(0)
         count += len(times)
-    own, cell = _mean(total / count, group), attractor.cell
-    of_cells = _mean(own[:, group], cell)
-    shape = (own[:, group] / of_cells[:, cell].clamp_min(1e-30)) * attractor.variances
-    return _mean(shape, group).clamp_min(1e-30)
+    own, cell = _mean(total / count, group)[:, group], attractor.cell
+    squares = attractor.vectors.square()[attractor.harmonics.degree]
+    known = torch.einsum("kcd,dk->ck", squares, attractor.variances)
+    return _mean(own / _mean(own, cell)[:, cell].clamp_min(1e-30) * known, group).clamp_min(1e-30)
 
 
-def _fluctuations(correction: Correction, climate: Tensor, group: Tensor) -> Fluctuations:
-    return Fluctuations((1 - correction.damped)[:, group], (correction.added * climate)[:, group])
+def _roots(attractor: Attractor) -> Tensor:
+    """Of the climate's correlation of the channels (L, C, C)."""
+    of_degree = _mean(attractor.variances, attractor.harmonics.degree).T  # (L, C), along the eigenvectors
+    covariance = (attractor.vectors * of_degree[:, None]) @ attractor.vectors.transpose(-1, -2)
+    std = covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+    return (attractor.vectors * of_degree.sqrt()[:, None]) / std[..., None]
+
+
+def _fluctuations(correction: Correction, climate: Tensor, group: Tensor, roots: Tensor) -> Fluctuations:
+    return Fluctuations((1 - correction.damped)[:, group], (correction.added * climate)[:, group], roots)
 
 
 def _mean(values: Tensor, group: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def generator() -> torch.Generator:
 def test_the_variance_is_that_of_a_process_of_first_order() -> None:
     """b <- rho kept b + sqrt(added) w has the variance added / (1 - (rho kept)^2)."""
     rho, kept, added = 0.8, torch.tensor([[1.0], [0.5]]), torch.tensor([[0.4], [2.0]])
-    step, noise = Fluctuations(kept, added), generator()
+    step, noise = Fluctuations(kept, added, torch.eye(2)[None]), generator()
     b, total = torch.zeros(4000, 2, 1), torch.zeros(2, 1)
     for number in range(60):
         b = step(rho * b, noise)
@@ -49,8 +49,18 @@ def test_the_variance_is_that_of_a_process_of_first_order() -> None:
 def test_none_change_nothing_and_the_same_seed_gives_the_same() -> None:
     b = torch.randn(2, 3, DEGREES**2, generator=generator())
     torch.testing.assert_close(Fluctuations.none(3, DEGREES)(b, generator()), b)
-    some = Fluctuations(torch.ones(3, DEGREES**2), torch.ones(3, DEGREES**2))
+    some = Fluctuations(torch.ones(3, DEGREES**2), torch.ones(3, DEGREES**2), torch.eye(3).repeat(DEGREES, 1, 1))
     torch.testing.assert_close(some(b, generator()), some(b, generator()), rtol=0.0, atol=0.0)
+    assert not torch.equal(some(b, generator()), b)
+
+
+def test_channels_fluctuate_together_as_in_the_climate() -> None:
+    """roots S of a correlation: the increments' covariance is sqrt(added) S S' sqrt(added)."""
+    correlation = torch.tensor([[1.0, -0.7], [-0.7, 1.0]])
+    roots, added = torch.linalg.cholesky(correlation)[None], torch.tensor([[4.0], [0.25]])
+    b = Fluctuations(torch.ones(2, 1), added, roots)(torch.zeros(40000, 2, 1), generator())[..., 0]
+    expected = added.sqrt() * correlation * added.sqrt().T
+    torch.testing.assert_close(b.T @ b / len(b), expected, rtol=0.03, atol=0.01)
 
 
 def test_corrections_find_the_climate_of_processes_that_lack_or_exceed_it() -> None:
@@ -129,7 +139,7 @@ def test_a_free_run_fluctuates_by_its_seed_and_a_forecast_never() -> None:
     lucie = damped()
     start = white(lucie).states[0]
     calm = free_run(lucie, start, START, 6)
-    lucie.fluctuations = Fluctuations(torch.ones(2, 64), torch.full((2, 64), 0.51))
+    lucie.fluctuations = Fluctuations(torch.ones(2, 64), torch.full((2, 64), 0.51), torch.eye(2).repeat(8, 1, 1))
     np.testing.assert_array_equal(free_run(lucie, start, START, 6).spectrum, calm.spectrum)
     first, same, other = (free_run(lucie, start, START, 6, seed=seed).spectrum for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, same)
