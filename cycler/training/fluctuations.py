@@ -71,10 +71,8 @@ def fit_fluctuations(
     settings: FluctuationSettings,
     progress: Callable[[str, float], None] = lambda text, fraction: None,
 ) -> Lucie:
-    """``lucie`` with fluctuations; free runs begin with states of ``data``.
+    """``lucie`` with fluctuations; free runs begin with states of ``data``, whose variance they are to have.
 
-    The climate's variances are the attractor's; how one of its cells shares its own among degrees and orders, ``data``
-    says.
     BundleError for an emulator without an attractor.
     """
     if lucie.attractor is None:
@@ -131,7 +129,7 @@ class _Runs:
 
 
 def _climate(lucie: Lucie, attractor: Attractor, data: EmulatorData, group: Tensor) -> Tensor:
-    """The variances (C, groups) of the channels."""
+    """The variances (C, groups) of the channels, about the attractor's climate of the date."""
     total, count = torch.zeros(len(lucie.channels), len(attractor.cell)), 0
     for first in range(0, len(data.times), BATCH):
         part = slice(first, first + BATCH)
@@ -139,10 +137,7 @@ def _climate(lucie: Lucie, attractor: Attractor, data: EmulatorData, group: Tens
         z = lucie.standardise(torch.from_numpy(data.states[part]))
         total += attractor.anomaly(z, times).square().sum(0)
         count += len(times)
-    own, cell = _mean(total / count, group)[:, group], attractor.cell
-    squares = attractor.vectors.square()[attractor.harmonics.degree]
-    known = torch.einsum("kcd,dk->ck", squares, attractor.variances)
-    return _mean(own / _mean(own, cell)[:, cell].clamp_min(1e-30) * known, group).clamp_min(1e-30)
+    return _mean(total / count, group).clamp_min(1e-30)
 
 
 def _roots(attractor: Attractor) -> Tensor:
