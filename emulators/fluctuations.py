@@ -7,10 +7,9 @@ backscatter of Shutts 2005), a step of a free run therefore ends with
     a <- kept a + sqrt(added) (S w),    w white,
 
 for the spherical-harmonic coefficients a of every channel's anomaly from the climate; S, a root of the climate's
-correlation of the channels per degree, keeps wind and mass together. ``added`` and ``kept`` are such that a free run has
-the variance that the climate has (``training/fluctuations.py`` finds them); where the network itself holds more than
-that, nothing is added and a little less is kept. Forecasts for assimilation go without: there the mean is what is asked
-for.
+correlation of the channels per degree, keeps wind and mass together. ``added`` and ``kept`` are such that a free run
+has the variance that the climate has (``training/fluctuations.py`` finds them); where the network itself holds more,
+nothing is added and a little less is kept. Forecasts for assimilation go without: there the mean is what is asked for.
 """
 
 import torch

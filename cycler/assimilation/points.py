@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.balance import Balance
-from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.between import Near
+from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.places import BalancedPlaces, Places
 from dacycle.cycler.bundle import Bundle
 from dacycle.emulators.grid import bilinear

@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--leads", type=int, nargs="+", default=[24, 48, 72], help="hours")
     parser.add_argument("--every", type=int, default=3, help="start from each so many of the six-hourly states")
     parser.add_argument("--free-days", type=float, default=365.0, help="length of the free run; 0: none")
-    parser.add_argument("--seed", type=int, default=0, help="of the free run's fluctuations, where the emulator has any")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the free run's fluctuations, where the emulator has any"
+    )
     parser.add_argument("--threads", type=int, default=0)
 
 
@@ -139,7 +141,8 @@ def _told(free: FreeRunScores) -> list[str]:
         return [f"The free run blew up after {free.days:.0f} days."]
     kind = "its small scales fluctuating" if free.fluctuating else "deterministic"
     lines = [
-        f"Free run of {free.days:.0f} days, {kind}. Drift: global mean a year later minus truth, same days of the year;\n"
+        f"Free run of {free.days:.0f} days, {kind}.\n"
+        "Drift: global mean a year later minus truth, same days of the year;\n"
         "departure: the 30-day mean that lies farthest from the climatology's; spectra: energy relative to truth,\n"
         "least and largest over all resolved zonal wavenumbers, and how many of them lie within a factor of two.\n",
         "| channel | drift | departure | spectra | within 2 |",

@@ -1,7 +1,8 @@
 """Finding the fluctuations that give a free run the climate's variance (``emulators/fluctuations.py``).
 
-For the two coefficients of every channel, degree and order, free runs are compared with the climate round by round, and what is added or kept is corrected a little each time (stochastic approximation,
-Robbins and Monro 1951; the mean of the second half of the rounds counts, Polyak and Juditsky 1992).
+For the two coefficients of every channel, degree and order, free runs are compared with the climate round by round, and
+what is added or kept is corrected a little each time (stochastic approximation, Robbins and Monro 1951; the mean of the
+second half of the rounds counts, Polyak and Juditsky 1992).
 """
 
 from collections.abc import Callable

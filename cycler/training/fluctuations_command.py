@@ -13,10 +13,14 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--data", nargs="+", required=True, help="nature runs or zarr stores: free runs are to vary as they do")
+    parser.add_argument(
+        "--data", nargs="+", required=True, help="nature runs or zarr stores: free runs are to vary as they do"
+    )
     parser.add_argument("--bundle", default="default", help="bundle whose emulator is meant")
     parser.add_argument("--emulator", type=Path, help="folder of `dacycle train emulator`, instead of the bundle's")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the result, as `dacycle train emulator` has it")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the result, as `dacycle train emulator` has it"
+    )
     parser.add_argument("--rounds", type=int, default=16, help="of free runs and corrections")
     parser.add_argument("--days", type=float, default=30.0, help="length of a round")
     parser.add_argument("--threads", type=int, default=0)

@@ -49,7 +49,8 @@ def free_run(
 ) -> FreeRun:
     """``steps`` steps from ``state`` (C, nlat, nlon), physical; the first ``skip`` do not count for mean and spectrum.
 
-    With a ``seed`` the small scales fluctuate, where the emulator knows how much. Ends early where a value becomes infinite.
+    With a ``seed`` the small scales fluctuate, where the emulator knows how much. Ends early where a value becomes
+    infinite.
     """
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     z = lucie.standardise(torch.from_numpy(state[None]).to(lucie.mean.device))
