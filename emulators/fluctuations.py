@@ -15,6 +15,8 @@ nothing is added and a little less is kept. Forecasts for assimilation go withou
 import torch
 from torch import Tensor, nn
 
+from dacycle.emulators.spectral import degree_of
+
 __all__ = ["Fluctuations"]
 
 
@@ -24,15 +26,13 @@ class Fluctuations(nn.Module):
     kept: Tensor
     added: Tensor
     roots: Tensor
+    _degree: Tensor
 
     def __init__(self, kept: Tensor, added: Tensor, roots: Tensor) -> None:
         super().__init__()
         for name, value in (("kept", kept), ("added", added), ("roots", roots)):
             self.register_buffer(name, value.float())
-        degrees = len(roots)
-        degree = torch.repeat_interleave(torch.arange(degrees), 2 * torch.arange(degrees) + 1)
-        self._degree: Tensor
-        self.register_buffer("_degree", degree, persistent=False)
+        self.register_buffer("_degree", degree_of(len(roots)), persistent=False)
 
     @classmethod
     def none(cls, channels: int, degrees: int) -> "Fluctuations":

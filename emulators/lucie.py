@@ -109,8 +109,8 @@ class Lucie(nn.Module):
         self.transport = Advection(channels, grid, STEP_SECONDS) if arguments.advection else None
         known = attractor or AttractorStatistics.blank(len(channels), nlat, nlon)
         self.attractor = Attractor(grid, known) if arguments.attractor else None
-        known_of = Fluctuations.none(len(channels), len(known.vectors))
-        self.fluctuations = known_of if arguments.fluctuations else None
+        nothing = Fluctuations.none(len(channels), len(known.vectors))
+        self.fluctuations = nothing if arguments.fluctuations else None
         carried = len(self.transport.carried) if self.transport else 0
         inputs = len(channels) + 2 + arguments.land + carried
         self.network = Sfno(SfnoShape(nlat, nlon, inputs, len(channels) + 1, arguments.embed, arguments.layers))

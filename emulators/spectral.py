@@ -13,7 +13,18 @@ from torch import Tensor, nn
 
 from dacycle.emulators.grid import EARTH_RADIUS_KM, Grid
 
-__all__ = ["Harmonics"]
+__all__ = ["Harmonics", "by_degree", "degree_of"]
+
+
+def degree_of(lmax: int) -> Tensor:
+    """The degree of each coefficient (lmax^2,)."""
+    degree = torch.arange(lmax)
+    return torch.repeat_interleave(degree, 2 * degree + 1)
+
+
+def by_degree(a: Tensor) -> tuple[Tensor, ...]:
+    """Coefficients (..., l*l), degree by degree: views (..., 2 degree + 1)."""
+    return torch.split(a, [2 * degree + 1 for degree in range(math.isqrt(a.shape[-1]))], -1)
 
 
 class Harmonics(nn.Module):
@@ -42,7 +53,7 @@ class Harmonics(nn.Module):
         ell, m = torch.tensor(pairs).T
         flat = ell * lmax + m
         cosine = position[ell] + (2 * m - 1).clamp_min(0)
-        self.register_buffer("degree", torch.repeat_interleave(degree, 2 * degree + 1), persistent=False)
+        self.register_buffer("degree", degree_of(lmax), persistent=False)
         self.register_buffer("_cosine_source", flat, persistent=False)
         self.register_buffer("_cosine_target", cosine, persistent=False)
         self.register_buffer("_sine_source", flat[m > 0], persistent=False)

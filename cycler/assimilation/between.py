@@ -6,12 +6,13 @@ the product of the places' rows of it. All pairs of channels are one product of 
 places at a time that the processor's cache holds them.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from dacycle.emulators.spectral import by_degree
 
 __all__ = ["Near", "Panel", "Parts", "Seen"]
 
@@ -43,7 +44,7 @@ class Panel:
     def __init__(self, places: Tensor, seen: Sequence[Seen], near: Near | None) -> None:
         self.places, self.nodes = places, ()
         rows = torch.cat([kind.rows[places] for kind in seen])
-        self.rows = torch.split(rows, [2 * degree + 1 for degree in range(math.isqrt(rows.shape[1]))], 1)
+        self.rows = by_degree(rows)
         self.weights: Tensor | None = None
         if near is not None:
             self.nodes = tuple(torch.nonzero(near.nodes[:, places[0]])[:, 0].tolist())
@@ -58,6 +59,7 @@ class Parts:
 
     def __init__(self, seen: Sequence[Seen], covariance: Tensor, near: Near | None) -> None:
         self._seen, self._near = seen, near
+        self._reach = 0 if near is None else near.degrees
         self._first = int(torch.nonzero(covariance.flatten(1).any(1))[0]) if covariance.any() else len(covariance)
         self._even = covariance[self._first :].permute(1, 2, 0)  # (channels, channels, degrees)
         self._known: dict[tuple[tuple[int, ...], tuple[int, ...]], list[list[Tensor]]] = {}
@@ -97,9 +99,9 @@ class Parts:
     def _features(self, kernel: Tensor, weights: Tensor | None) -> Tensor:
         """(features, few * others) that ``_of_channels`` are multiplied with; ``kernel`` (L, few, others)."""
         even = kernel[self._first :].flatten(1)
-        if weights is None or self._near is None:
+        if weights is None:
             return even
-        return torch.cat([even, (weights * kernel[: self._near.degrees]).flatten(2).flatten(0, 1)])
+        return torch.cat([even, (weights * kernel[: self._reach]).flatten(2).flatten(0, 1)])
 
     def _of_channels(self, nodes: tuple[int, ...], others: tuple[int, ...]) -> "list[list[Tensor]]":
         """For the kinds s and r [s][r] (channels of s * channels of r, features)."""

@@ -13,21 +13,22 @@ from dacycle.emulators.grid import Grid, bilinear, gaussian_grid
 from dacycle.emulators.spectral import Harmonics
 from dacycle.obs.batch import ObservationBatch
 
-__all__ = ["coarsen", "lift", "observe", "positive", "regrid"]
+__all__ = ["coarsen", "harmonics_on", "lift", "observe", "positive", "regrid"]
 
 FloatArray = npt.NDArray[np.float32]
 
 
 @lru_cache(maxsize=8)
-def _harmonics(nlat: int, nlon: int, lmax: int) -> Harmonics:
+def harmonics_on(nlat: int, nlon: int, lmax: int) -> Harmonics:
+    """Those of a Gaussian grid, made once."""
     return Harmonics(gaussian_grid(nlat, nlon), lmax)
 
 
 def regrid(fields: Tensor, source: Grid, target: Grid) -> Tensor:
     """Spectral truncation or interpolation of (..., nlat, nlon): the degrees that both Gaussian grids resolve."""
     lmax = min(*source.shape, *target.shape, source.shape[1] // 2, target.shape[1] // 2)
-    coefficients = _harmonics(*source.shape, lmax).analyse(fields)
-    return _harmonics(*target.shape, lmax).synthesise(coefficients)
+    coefficients = harmonics_on(*source.shape, lmax).analyse(fields)
+    return harmonics_on(*target.shape, lmax).synthesise(coefficients)
 
 
 def coarsen(bundle: Bundle, states: FloatArray) -> FloatArray:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dacycle.emulators.grid import Grid
-from dacycle.emulators.spectral import Harmonics
+from dacycle.emulators.spectral import Harmonics, by_degree
 
 __all__ = ["GaussianPrior"]
 
@@ -69,8 +69,8 @@ class GaussianPrior(nn.Module):
 
         Degree by degree: a product for each coefficient would be ten times as slow.
         """
-        orders = [2 * degree + 1 for degree in range(math.isqrt(a.shape[-1]))]
-        pairs = zip(matrices[: len(orders)], torch.split(a, orders, -1), strict=True)
+        parts = by_degree(a)
+        pairs = zip(matrices[: len(parts)], parts, strict=True)
         return torch.cat([matrix @ part for matrix, part in pairs], -1)
 
     def from_eigenvalues(self, values: Tensor) -> Tensor:

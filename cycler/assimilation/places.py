@@ -18,6 +18,7 @@ from torch import Tensor
 from dacycle.cycler.assimilation.balance import Balance, neighbours
 from dacycle.cycler.assimilation.between import Near, Panel, Parts, Seen
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.emulators.spectral import by_degree
 
 __all__ = ["BalancedPlaces", "Places"]
 
@@ -29,7 +30,6 @@ class Places:
     """``corners`` and ``interpolation`` (places, 4), on the flattened grid; interpolation adds up to one."""
 
     def __init__(self, prior: GaussianPrior, corners: Tensor, interpolation: Tensor) -> None:
-        self._orders = [2 * degree + 1 for degree in range(prior.harmonics.lmax)]
         self._channels = prior.channels
         self._rows = prior.harmonics.at_corners(corners, interpolation) / prior.scale  # (places, L*L)
 
@@ -55,7 +55,7 @@ class Places:
     @cached_property
     def kernel(self) -> Tensor:
         """For each degree the products of the places' harmonics, (L, places * places)."""
-        return torch.stack([(part @ part.T).flatten() for part in torch.split(self._rows, self._orders, 1)])
+        return torch.stack([(part @ part.T).flatten() for part in by_degree(self._rows)])
 
     def parts(self, covariance: Tensor, near: Near | None) -> Parts:
         """What ``block`` is made of, for ``covariance`` (L, channels, channels) and what else is ``near``."""
@@ -77,19 +77,12 @@ class Places:
     @cached_property
     def _grams(self) -> Tensor:
         """Per degree and place the products of its rows of two kinds, (kinds, kinds, L, places)."""
-        kinds = torch.stack(self._kinds)
-        return torch.stack(
-            [torch.einsum("ipk,jpk->ijp", part, part) for part in torch.split(kinds, self._orders, 2)], 2
-        )
-
-    @property
-    def _kinds(self) -> tuple[Tensor, ...]:
-        """The rows of a place, each (places, L*L)."""
-        return (self._rows,)
+        kinds = torch.stack([kind.rows for kind in self._seen])
+        return torch.stack([torch.einsum("ipk,jpk->ijp", part, part) for part in by_degree(kinds)], 2)
 
     @property
     def _seen(self) -> list[Seen]:
-        """The rows with the channels whose coefficients are seen through them."""
+        """The rows of a place, of each kind, with the channels whose coefficients are seen through them."""
         return [Seen(self._rows, torch.arange(self._channels, device=self._rows.device))]
 
 
@@ -157,8 +150,7 @@ class BalancedPlaces(Places):
 
     def _of_winds(self, of_kinds: Sequence[Tensor], mix: Tensor, axis: int) -> Tensor:
         """What channels see, along ``axis``, of what is seen through every kind of row."""
-        heights, _, levels = self._levels
-        wind, height, level = (torch.tensor(k, device=mix.device) for k in (self._winds, heights, levels))
+        wind, height, level = self._of_wind
         here, east, north = of_kinds
         n, own, to_east, to_north = mix.unbind(1) if axis else mix[:, :, None].unbind(1)
         winds = n * here.index_select(axis, wind)
@@ -168,14 +160,16 @@ class BalancedPlaces(Places):
         return here.index_copy(axis, wind, winds)
 
     @cached_property
+    def _of_wind(self) -> tuple[Tensor, ...]:
+        """Of every wind its channel, its height's, and which of the heights that is."""
+        heights, _, levels = self._levels
+        return tuple(torch.tensor(k, device=self._rows.device) for k in (self._winds, heights, levels))
+
+    @cached_property
     def _levels(self) -> tuple[list[int], list[int], list[int]]:
         """The height of every wind, the heights, and which of them each wind has."""
         levels = sorted(set(self._heights))
         return self._heights, levels, [levels.index(z) for z in self._heights]
-
-    @property
-    def _kinds(self) -> tuple[Tensor, ...]:
-        return self._rows, self._east, self._north
 
     @property
     def _seen(self) -> list[Seen]:

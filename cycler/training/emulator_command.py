@@ -1,13 +1,13 @@
 """``dacycle train emulator``: nature runs -> emulator.safetensors and its scores."""
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 from dacycle.channels import DEFAULT_CHANNELS
 from dacycle.cycler.training.coarse import EmulatorData, join, read_dataset, split_tail
 from dacycle.cycler.training.dataset import open_dataset
+from dacycle.cycler.training.progress import one_line
 from dacycle.emulators.lucie import LucieArguments
 
 __all__ = ["add_arguments", "run"]
@@ -87,15 +87,10 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
     )
     scores = train_emulator(
-        [join(parts), *extra], settings, args.out, _progress, validation=validation, initial=args.initial
+        [join(parts), *extra], settings, args.out, one_line, validation=validation, initial=args.initial
     )
     if scores is not None:
         print(
             f"RMSE (of persistence) and climatology, states from {validation.times[0]:%Y-%m-%d} on:\n{scores.table()}"
         )
     return 0
-
-
-def _progress(text: str, fraction: float) -> None:
-    """One line, rewritten on a terminal."""
-    print(f"{text} {100 * fraction:.1f} %", end="\r" if sys.stdout.isatty() else "\n", flush=True)

@@ -4,18 +4,19 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from dacycle.cycler.bundle import NetworkCard
+from dacycle.cycler.bundle import Bundle, NetworkCard, open_bundle
 from dacycle.emulators.lucie import Lucie
+from dacycle.emulators.registry import load_emulator
 from dacycle.errors import BundleError
 
-__all__ = ["TrainingState", "load_network", "publish", "read_card"]
+__all__ = ["TrainingState", "load_network", "open_emulator", "publish", "read_card"]
 
 NETWORK = "network."
 
@@ -88,6 +89,20 @@ def publish(out: Path, lucie: Lucie, training: Mapping[str, Any], scores: Mappin
     if scores is not None:
         card["scores"] = dict(scores)
     (out / "emulator.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def open_emulator(location: str, folder: Path | None) -> tuple[Bundle, Lucie, dict[str, Any]]:
+    """A bundle and its LUCIE, or the one in ``folder``, a result of ``dacycle train emulator``, in its place; and how
+    it was trained. BundleError where it is another emulator."""
+    bundle = open_bundle(location)
+    told: dict[str, Any] = dict(bundle.card.training.get("emulator", {}))
+    if folder is not None:
+        network, told = read_card(folder)
+        bundle = replace(bundle, path=folder, card=bundle.card.model_copy(update={"emulator": network}))
+    emulator = load_emulator(bundle)
+    if not isinstance(emulator, Lucie):
+        raise BundleError(f"{bundle.path}: expected LUCIE; it has {bundle.card.emulator.architecture}")
+    return bundle, emulator, told
 
 
 def read_card(folder: Path) -> tuple[NetworkCard, dict[str, Any]]:

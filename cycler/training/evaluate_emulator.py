@@ -7,7 +7,7 @@ emulator.md     the tables: RMSE per lead, drift and spectra of the free run
 import argparse
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.channels import DEFAULT_CHANNELS
-from dacycle.errors import BundleError
 
 __all__ = ["add_arguments", "run"]
 
@@ -61,25 +60,14 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from dacycle.cycler.assimilation.fields import coarsen
-    from dacycle.cycler.bundle import open_bundle
     from dacycle.cycler.training.coarse import read_dataset
     from dacycle.cycler.training.dataset import open_dataset, span
-    from dacycle.cycler.training.emulator_files import read_card
+    from dacycle.cycler.training.emulator_files import open_emulator
     from dacycle.cycler.training.emulator_scores import score
-    from dacycle.emulators.lucie import Lucie
-    from dacycle.emulators.registry import load_emulator
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    bundle = open_bundle(args.bundle)
-    if args.emulator is not None:
-        network, _ = read_card(args.emulator)
-        bundle = replace(bundle, path=args.emulator, card=bundle.card.model_copy(update={"emulator": network}))
-    emulator = load_emulator(bundle)
-    if not isinstance(emulator, Lucie):
-        raise BundleError(
-            f"{args.bundle}: expected LUCIE to evaluate; the bundle has {bundle.card.emulator.architecture}"
-        )
+    bundle, emulator, _ = open_emulator(args.bundle, args.emulator)
     data = read_dataset(open_dataset(args.data, bundle.grid.shape), DEFAULT_CHANNELS, bundle.coarse.shape)
 
     def climate(time: datetime) -> FloatArray:

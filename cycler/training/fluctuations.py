@@ -5,9 +5,10 @@ what is added or kept is corrected a little each time (stochastic approximation,
 second half of the rounds counts, Polyak and Juditsky 1992).
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import torch
@@ -78,11 +79,12 @@ def fit_fluctuations(
     """
     if lucie.attractor is None:
         raise BundleError("expected an emulator with an attractor (dacycle train emulator --attractor); it has none")
-    group, roots = groups(len(lucie.attractor.vectors)), _roots(lucie.attractor)
-    climate = _climate(lucie, lucie.attractor, data, group)
-    of_degree = _mean(lucie.attractor.harmonics.degree.float()[None], group)[0]
-    free = of_degree >= settings.first_degree
-    runs = _Runs(lucie, data, settings)
+    found, attractor = copy.deepcopy(lucie).eval(), lucie.attractor
+    found.arguments = replace(lucie.arguments, fluctuations=True)
+    group, roots = groups(len(attractor.vectors)), _roots(attractor)
+    climate = _climate(lucie, attractor, data, group)
+    free = _mean(attractor.harmonics.degree.float()[None], group)[0] >= settings.first_degree
+    runs = _Runs(found, attractor, data, settings)
     now = total = Correction(torch.zeros_like(climate), torch.zeros_like(climate))
     counted, half = 0, settings.rounds // 2
     for number in range(settings.rounds):
@@ -95,18 +97,15 @@ def fit_fluctuations(
             counted += 1
             total = Correction(total.added + now.added, total.damped + now.damped)
     mean = Correction(total.added / counted, total.damped / counted)
-    found = Lucie(lucie.channels, lucie.grid, replace(lucie.arguments, fluctuations=True))
-    fluctuations = _fluctuations(mean, climate, group, roots)
-    weights = {f"fluctuations.{name}": value for name, value in fluctuations.state_dict().items()}
-    found.load_state_dict({**{k: v for k, v in lucie.state_dict().items() if k not in weights}, **weights})
-    return found.eval()
+    found.fluctuations = _fluctuations(mean, climate, group, roots)
+    return found
 
 
 class _Runs:
     """Free runs that go on from round to round."""
 
-    def __init__(self, lucie: Lucie, data: EmulatorData, settings: FluctuationSettings) -> None:
-        self._lucie, self._settings = lucie, settings
+    def __init__(self, lucie: Lucie, attractor: Attractor, data: EmulatorData, settings: FluctuationSettings) -> None:
+        self._lucie, self._attractor, self._settings = lucie, attractor, settings
         self._generator = torch.Generator().manual_seed(settings.seed)
         chosen = np.linspace(0, len(data.times) - 1, settings.members).astype(int)
         self._z = lucie.standardise(torch.from_numpy(data.states[chosen]))
@@ -115,15 +114,14 @@ class _Runs:
     @torch.no_grad()
     def power(self, fluctuations: Fluctuations, group: Tensor) -> Tensor:
         """Mean variance (C, groups) of one more round."""
-        attractor, steps = self._lucie.attractor, round(self._settings.days * 24 / STEP_HOURS)
-        assert attractor is not None
-        settling, total = round(self._settings.settling * 24 / STEP_HOURS), torch.zeros(())
+        steps, settling = (round(days * 24 / STEP_HOURS) for days in (self._settings.days, self._settings.settling))
+        total = torch.zeros(())
         self._lucie.fluctuations = fluctuations
         for step in range(steps):
             self._z, _ = self._lucie.advance(self._z, self._times, self._generator)
             self._times = [time + timedelta(hours=STEP_HOURS) for time in self._times]
             if step >= settling:
-                total = total + _mean(attractor.anomaly(self._z, self._times).square().mean(0), group)
+                total = total + _mean(self._attractor.anomaly(self._z, self._times).square().mean(0), group)
         if not torch.isfinite(self._z).all():
             raise BundleError("the emulator's free run left all bounds: expected a stable one to fit fluctuations to")
         return total / (steps - settling)
@@ -134,10 +132,9 @@ def _climate(lucie: Lucie, attractor: Attractor, data: EmulatorData, group: Tens
     total, count = torch.zeros(len(lucie.channels), len(attractor.cell)), 0
     for first in range(0, len(data.times), BATCH):
         part = slice(first, first + BATCH)
-        times: list[datetime] = list(data.times[part])
         z = lucie.standardise(torch.from_numpy(data.states[part]))
-        total += attractor.anomaly(z, times).square().sum(0)
-        count += len(times)
+        total += attractor.anomaly(z, data.times[part]).square().sum(0)
+        count += len(z)
     return _mean(total / count, group).clamp_min(1e-30)
 
 

@@ -1,12 +1,11 @@
 """``dacycle train fluctuations``: what a free run of an emulator must be given of the small scales."""
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from dacycle.channels import DEFAULT_CHANNELS
+from dacycle.cycler.training.progress import one_line
 
 __all__ = ["add_arguments", "run"]
 
@@ -31,35 +30,19 @@ def run(args: argparse.Namespace) -> int:
     """Fit and write; returns the exit code."""
     import torch
 
-    from dacycle.cycler.bundle import open_bundle
     from dacycle.cycler.training.coarse import join, read_dataset
     from dacycle.cycler.training.dataset import open_dataset, span
-    from dacycle.cycler.training.emulator_files import publish, read_card
+    from dacycle.cycler.training.emulator_files import open_emulator, publish
     from dacycle.cycler.training.fluctuations import FluctuationSettings, fit_fluctuations
-    from dacycle.emulators.lucie import Lucie
-    from dacycle.emulators.registry import load_emulator
-    from dacycle.errors import BundleError
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    bundle = open_bundle(args.bundle)
-    told: dict[str, Any] = dict(bundle.card.training.get("emulator", {}))
-    if args.emulator is not None:
-        network, told = read_card(args.emulator)
-        bundle = replace(bundle, path=args.emulator, card=bundle.card.model_copy(update={"emulator": network}))
-    lucie = load_emulator(bundle)
-    if not isinstance(lucie, Lucie):
-        raise BundleError(f"{bundle.path}: expected LUCIE; it has {bundle.card.emulator.architecture}")
+    bundle, lucie, told = open_emulator(args.bundle, args.emulator)
     shape = bundle.coarse.shape
     data = join([read_dataset(open_dataset(where, bundle.grid.shape), DEFAULT_CHANNELS, shape) for where in args.data])
     settings = replace(FluctuationSettings(), rounds=args.rounds, days=args.days, seed=args.seed)
-    found = fit_fluctuations(lucie, data, settings, _progress)
+    found = fit_fluctuations(lucie, data, settings, one_line)
     args.out.mkdir(parents=True, exist_ok=True)
     source = f"{', '.join(args.data)}, {span(data.times)}; {args.rounds} rounds of {args.days:g} days"
     publish(args.out, found, {**told.get("training", told), "fluctuations": source}, told.get("scores"))
     return 0
-
-
-def _progress(text: str, fraction: float) -> None:
-    """One line, rewritten on a terminal."""
-    print(f"{text} {100 * fraction:.0f} %", end="\r" if sys.stdout.isatty() else "\n", flush=True)

@@ -1,11 +1,11 @@
 """``dacycle simulate``: a nature run of the simulated world, or soundings and gridded truth taken from one."""
 
 import argparse
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dacycle.cycler.training.branch import open_donor
+from dacycle.cycler.training.progress import one_line
 from dacycle.cycler.training.simulate import GRIDS, NatureRun, choose_device, simulate
 from dacycle.errors import DacycleError
 
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         spin_up = usual if args.spinup_days is None else args.spinup_days
         for seed, out in runs(args.seed, args.members, args.out):
             nature = NatureRun(args.truncation, seed, start, spin_up, args.days, args.initial)
-            simulate(nature, out, _progress)
+            simulate(nature, out, one_line)
     except ImportError as error:
         raise DacycleError(f"dacycle simulate needs the extra: pip install 'dacycle[simulate]' ({error})") from error
     except FloatingPointError as error:
@@ -84,7 +84,3 @@ def _day(text: str) -> datetime:
 
 def _time(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=UTC)
-
-
-def _progress(text: str, fraction: float) -> None:
-    print(f"{text} {100 * fraction:.1f} %", end="\r" if sys.stdout.isatty() else "\n", flush=True)
