@@ -43,6 +43,10 @@ TRAINING = {
         "dacycle.cycler.training.fluctuations_command",
         "find what a free run of the emulator must be given of the small scales",
     ),
+    "response": (
+        "dacycle.cycler.training.response_command",
+        "find how far a bundle's denoiser is to be believed, degree by degree",
+    ),
     "local-errors": (
         "dacycle.cycler.training.local_errors_command",
         "measure where forecasts are wrong, by what their members' spread says",

@@ -98,8 +98,9 @@ class GaussianPrior(nn.Module):
         """E[x0 | x0 + noise = x], exact for this prior; x (n, channels, nlat, nlon), ``sigma`` (n,)."""
         return self.denoise_variants(x, sigma, ())[0]
 
-    def denoise_variants(self, x: Tensor, sigma: Tensor, factors: Sequence[float]) -> tuple[Tensor, Tensor]:
-        """``denoise``, and what it would add were the covariance C times each factor (n, factors, ...x's shape).
+    def denoise_variants(self, x: Tensor, sigma: Tensor, factors: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
+        """``denoise``; what it would add were the covariance C times each factor (n, factors, ...x's shape); and the
+        scaled coefficients of the former (n, channels, L*L).
 
         One analysis serves all of them. The white rest beyond the truncation stays as it is.
         """
@@ -112,7 +113,7 @@ class GaussianPrior(nn.Module):
         by_factor = torch.stack(gains, 1)[:, :, self.harmonics.degree].transpose(-1, -2) * modes[:, None]
         moved = self.per_degree(self.eigenvectors, by_factor)
         fields = self.synthesise(torch.cat([moved[:, :1] - (shrink * a)[:, None], moved[:, 1:]], 1))
-        return fields[:, 0] + shrink[..., None] * x, fields[:, 1:]
+        return fields[:, 0] + shrink[..., None] * x, fields[:, 1:], moved[:, 0]
 
     def noise(self, like: Tensor, generator: torch.Generator) -> Tensor:
         """Unit noise, white on the sphere, of the shape of ``like``."""

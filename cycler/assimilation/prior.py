@@ -1,13 +1,13 @@
 """The diffusion prior: the closed-form Gaussian denoiser plus what a network adds to it.
 
-    D(x; sigma) = G(x; sigma) + s(sigma) F + sum over k of g_k (G_k(x; sigma) - G(x; sigma))
+    D(x; sigma) = G(x; sigma) + R,    R = s(sigma) F + sum over k of g_k (G_k(x; sigma) - G(x; sigma))
 
 G: ``GaussianPrior.denoise``. s: the Gaussian's own posterior standard deviation per channel, so that the network's
 output is of order one at every noise level (the EDM preconditioning of Karras et al. 2022, with the Gaussian denoiser
 in the place of the skip connection). G_k: the same Gaussian with its covariance times ``FACTORS[k]``; the network's
 gates g_k mix them by channel, place and state, so that calm regions are smoothed more and fronts less, in full
 resolution and at little cost. Network inputs: x and G(x), both scaled to order one, and statics. Where the network
-outputs zero, the prior is exactly Gaussian.
+outputs zero, the prior is exactly Gaussian. A ``Response``, where there is one, weighs G and R degree by degree.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from dacycle.cycler.assimilation.balance import Balance
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.cycler.assimilation.response import Response
 from dacycle.cycler.assimilation.unet import UNet
 from dacycle.cycler.bundle import Bundle
 from dacycle.emulators.grid import Grid
@@ -68,9 +69,10 @@ class DiffusionPrior(nn.Module):
         low_precision: bool,
         balance: Balance | None = None,
         states: GaussianPrior | None = None,
+        response: Response | None = None,
     ) -> None:
         super().__init__()
-        self.gaussian, self.balance, self.states = gaussian, balance, states
+        self.gaussian, self.balance, self.states, self.response = gaussian, balance, states, response
         self.low_precision = low_precision
         self.register_buffer("statics", statics, persistent=False)
         n = gaussian.channels
@@ -78,7 +80,17 @@ class DiffusionPrior(nn.Module):
 
     def forward(self, x: Tensor, sigma: Tensor, season: Tensor) -> Tensor:
         """x (n, channels, nlat, nlon), ``sigma`` (n,), ``season`` (n, 4) -> the same shape as x."""
-        gaussian, variants = self.gaussian.denoise_variants(x, sigma, FACTORS)
+        gaussian, residual, coefficients = self.parts(x, sigma, season)
+        denoised = gaussian + residual
+        if self.response is None:
+            return denoised
+        degree = self.gaussian.harmonics.degree
+        a, b = (part[..., degree] for part in self.response.at(sigma))
+        return denoised + self.gaussian.synthesise(a * coefficients + b * self.gaussian.analyse(residual))
+
+    def parts(self, x: Tensor, sigma: Tensor, season: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """G and R, of the shape of x, and the scaled coefficients of G (n, channels, L*L)."""
+        gaussian, variants, coefficients = self.gaussian.denoise_variants(x, sigma, FACTORS)
         scale = self.gaussian.posterior_std(sigma)[..., None, None]
         noise = sigma[:, None, None, None] ** 2 / self.gaussian.weights
         known = (1 - scale.square()).clamp_min(0.01).sqrt()  # the standard deviation of G(x)
@@ -88,8 +100,7 @@ class DiffusionPrior(nn.Module):
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.low_precision):
             residual, gates = self.network(inputs, conditions)
         mixed = (gates.unflatten(1, (len(FACTORS), -1)) * variants).sum(1)
-        denoised: Tensor = gaussian + scale * residual.float() + mixed
-        return denoised
+        return gaussian, scale * residual.float() + mixed, coefficients
 
     @property
     def climate(self) -> GaussianPrior:
@@ -152,7 +163,8 @@ def load_prior(
     arguments = cast("dict[str, Any]", bundle.card.prior.arguments)
     try:
         balance, states = _control(bundle, weights)
-        prior = DiffusionPrior(gaussian, statics, **arguments, balance=balance, states=states)
+        response = _response(weights)
+        prior = DiffusionPrior(gaussian, statics, **arguments, balance=balance, states=states, response=response)
         prior.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         summary = " ".join(str(error).split())
@@ -174,3 +186,10 @@ def _control(bundle: Bundle, weights: dict[str, Tensor]) -> tuple[Balance | None
     names, std = [c.name for c in bundle.channels], bundle.climatology.std
     balance = Balance(names, std, weights["balance.coefficients"], weights["balance.spread"])
     return balance, GaussianPrior(bundle.grid, weights["states.covariance"], weights["states.rest"])
+
+
+def _response(weights: dict[str, Tensor]) -> Response | None:
+    """What is known of the denoiser's two parts; bundles before version 10 have none."""
+    if "response.levels" not in weights:
+        return None
+    return Response(*(weights[f"response.{name}"] for name in ("levels", "gaussian", "network")))

@@ -17,7 +17,7 @@ from dacycle.channels import Channel, channel
 from dacycle.cycler.bundle import FILES, PACKED_MAXIMUM, Bundle, Card
 from dacycle.emulators.grid import Grid
 
-__all__ = ["Statics", "copy_bundle", "write_bundle", "write_card", "write_measured", "write_statics"]
+__all__ = ["Statics", "copy_bundle", "write_bundle", "write_card", "write_measured", "write_prior", "write_statics"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -41,9 +41,14 @@ def write_bundle(
     """Write the four files of a bundle into ``folder``; ``prior`` and ``emulator`` are state dictionaries."""
     folder.mkdir(parents=True, exist_ok=True)
     write_statics(folder / "statics.nc", statics, [channel(name) for name in card.channels], grid)
-    save_file({key: _compact(key, value) for key, value in prior.items()}, folder / "prior.safetensors")
+    write_prior(folder, prior)
     save_file({key: value.detach().contiguous() for key, value in emulator.items()}, folder / "emulator.safetensors")
     write_card(folder / "bundle.toml", card)
+
+
+def write_prior(folder: Path, prior: Mapping[str, Tensor]) -> None:
+    """``prior.safetensors``, from a state dictionary."""
+    save_file({key: _compact(key, value) for key, value in prior.items()}, folder / "prior.safetensors")
 
 
 def write_card(path: Path, card: Card) -> None:

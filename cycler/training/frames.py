@@ -15,7 +15,7 @@ from dacycle.cycler.training.dataset import Dataset
 from dacycle.emulators.grid import Grid
 from dacycle.emulators.season import season_basis
 
-__all__ = ["Frames", "estimate_gaussian", "load_frames"]
+__all__ = ["Frames", "estimate_gaussian", "join", "load_frames", "thinned"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ def load_frames(
 def join(parts: Sequence[Frames]) -> Frames:
     """All frames of several runs."""
     return Frames(torch.cat([p.values for p in parts]), torch.cat([p.season for p in parts]))
+
+
+def thinned(frames: Frames, count: int) -> Frames:
+    """At most ``count`` of them, evenly spread."""
+    chosen = torch.linspace(0, len(frames) - 1, min(count, len(frames))).long()
+    return Frames(frames.values[chosen], frames.season[chosen])
 
 
 def estimate_gaussian(frames: Frames, grid: Grid, lmax: int, stride: int = 4, shrink: float = 0.02) -> GaussianPrior:

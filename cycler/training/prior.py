@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dacycle.cycler.assimilation.prior import HIGHEST_LEVEL, DiffusionPrior
-from dacycle.cycler.training.frames import Frames
+from dacycle.cycler.training.frames import Frames, thinned
 from dacycle.cycler.training.optimiser import Optimiser
 from dacycle.cycler.training.widening import widened
 from dacycle.errors import BundleError
@@ -149,14 +149,12 @@ def _with(prior: DiffusionPrior, weights: dict[str, Tensor]) -> DiffusionPrior:
 def evaluate(prior: DiffusionPrior, validation: Frames, count: int = 24, seed: int = 1) -> list[float]:
     """Denoising mean square error relative to the Gaussian prior's own, at each of LEVELS, on unseen frames."""
     gaussian = prior.gaussian
-    chosen = torch.linspace(0, len(validation) - 1, min(count, len(validation))).long()
-    ratios = []
+    chosen, ratios = thinned(validation, count), []
     for level in LEVELS:
         generator = torch.Generator().manual_seed(seed)
         ours = theirs = 0.0
-        for part in torch.split(chosen, 4):
-            x0, season = validation.values[part].float(), validation.season[part]
-            sigma = torch.full((len(part),), level)
+        for values, season in zip(*(torch.split(part, 4) for part in (chosen.values, chosen.season)), strict=True):
+            x0, sigma = values.float(), torch.full((len(values),), level)
             x = x0 + level * gaussian.noise(x0, generator)
             for estimate, name in ((prior(x, sigma, season), "ours"), (gaussian.denoise(x, sigma), "theirs")):
                 error = ((estimate - x0).square() * gaussian.weights).mean().item()

@@ -19,6 +19,9 @@ from dacycle.errors import DacycleError
 
 __all__ = ["add_arguments", "run"]
 
+RESPONSE_STATES = 80
+"""Of the validation days, for the response (``training/response.py``)."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
@@ -62,8 +65,9 @@ def run(args: argparse.Namespace) -> int:
     from dacycle.cycler.training.balance import fit_balance, in_control
     from dacycle.cycler.training.climatology import fit_climatology
     from dacycle.cycler.training.dataset import open_dataset, span
-    from dacycle.cycler.training.frames import estimate_gaussian, join, load_frames
+    from dacycle.cycler.training.frames import estimate_gaussian, join, load_frames, thinned
     from dacycle.cycler.training.prior import LEVELS, PriorSettings, begin_from, evaluate, train_prior
+    from dacycle.cycler.training.response import fit_response
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -123,6 +127,7 @@ def run(args: argparse.Namespace) -> int:
         begin_from(prior, args.initial)
     settings = PriorSettings(args.seconds, args.batch, args.learning_rate, seed=args.seed)
     prior = train_prior(prior, training, validation, settings, args.out / "prior.pt", _progress)
+    prior.response = fit_response(prior, thinned(validation, RESPONSE_STATES))
     save_file({k: v.detach().contiguous() for k, v in prior.state_dict().items()}, args.out / "prior.safetensors")
     ratios = evaluate(prior, validation)
     scores = {f"{level:g}": round(ratio, 4) for level, ratio in zip(LEVELS, ratios, strict=True)}

@@ -95,7 +95,7 @@ def test_the_variants_are_denoisers_of_a_scaled_covariance(level: float) -> None
     prior = simple_prior()
     x = torch.randn(2, 2, 16, 32, generator=torch.Generator().manual_seed(4))
     sigma = torch.tensor([level, 2 * level])
-    gaussian, variants = prior.denoise_variants(x, sigma, (0.25, 8.0))
+    gaussian, variants, _ = prior.denoise_variants(x, sigma, (0.25, 8.0))
     for k, factor in enumerate((0.25, 8.0)):
         scaled = GaussianPrior(prior.grid, factor * prior.covariance, prior.rest)
         torch.testing.assert_close(gaussian + variants[:, k], scaled.denoise(x, sigma), rtol=1e-3, atol=1e-4)
