@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, default=32, help="unconditional samples")
     parser.add_argument("--dates", type=int, default=20, help="dates of the super-resolution")
     parser.add_argument("--members", type=int, default=16, help="of the super-resolution")
-    parser.add_argument("--steps", type=int, default=16, help="denoiser calls per member")
+    parser.add_argument("--steps", type=int, default=16, help="denoiser calls per member, and per descent of a sample")
     parser.add_argument("--threads", type=int, default=0)
 
 
@@ -95,13 +95,15 @@ def _spread(data: Dataset, count: int) -> list[int]:
 
 def _sampled(bundle: Bundle, data: Dataset, args: argparse.Namespace) -> tuple[FloatArray, FloatArray]:
     """Samples and the true states of their dates, both as normalised anomalies of the date."""
-    from dacycle.cycler.training.super_resolution import unconditional
+    from dacycle.cycler.assimilation.prior import load_prior
+    from dacycle.cycler.training.unconditional import unconditional
 
-    samples, truths = [], []
+    prior, samples, truths = None, [], []
     for number, frame in enumerate(_spread(data, args.samples)):
         path, time = args.out / "samples" / f"{number:02d}.npy", data.times[frame]
         if not path.exists():
-            drawn = unconditional(bundle, time, args.steps, number)
+            prior = prior or load_prior(bundle)
+            drawn = unconditional(bundle, prior, time, args.steps, number)
             with (path.with_suffix(".part")).open("wb") as file:
                 np.save(file, drawn)
             path.with_suffix(".part").replace(path)

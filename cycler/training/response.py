@@ -17,7 +17,7 @@ from dacycle.emulators.spectral import by_degree
 
 __all__ = ["fit_response", "regress", "told"]
 
-LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0)
 BATCH = 4
 WIDTH = 0.15
 """Standard deviation, in ln(degree + 2), of the window in which degrees share their moments."""

@@ -18,7 +18,7 @@ from dacycle.cycler.cycle.ingest import empty_batch
 from dacycle.cycler.training.cubic import cubic
 from dacycle.cycler.training.prior_scores import spectral_ratio
 
-__all__ = ["OPERATOR", "Refiner", "Resolved", "Resolver", "unconditional"]
+__all__ = ["OPERATOR", "Refiner", "Resolved", "Resolver"]
 
 FloatArray = npt.NDArray[np.float32]
 OPERATOR = "spectral truncation to the emulator's grid"
@@ -84,9 +84,3 @@ def _believing(bundle: Bundle) -> Bundle:
         forecast_error=np.asarray(ERROR_SHARE * covariance, dtype=np.float32),
         analysis_inflation=np.zeros(degrees, np.float32),  # known of analyses of soundings only
     )
-
-
-def unconditional(bundle: Bundle, time: datetime, steps: int, seed: int) -> FloatArray:
-    """A sample of the prior at a date: a member drawn with nothing observed (channels, nlat, nlon)."""
-    drawn = Analyst(bundle, Settings("sda", steps)).draw(time, empty_batch(time), None, (1,), seed)
-    return np.asarray(drawn[0])

@@ -113,6 +113,24 @@ def test_the_spread_of_a_bundle_is_measured_by_place_and_goes_on_where_it_stoppe
     assert "holds an experiment with another members; choose another --out" in capsys.readouterr().err
 
 
+def test_the_response_of_a_denoiser_is_found_with_its_training_and_anew_for_a_bundle(
+    bundle: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = load_prior(open_bundle(str(bundle)))
+    assert before.response is not None
+    command = ["train", "response", "--bundle", str(bundle), "--data", str(runs / "fine.nc"), "--out", str(tmp_path)]
+    assert main([*command, "--frames", "6", "--version", "3", "--threads", "1"]) == 0
+    opened = open_bundle(str(tmp_path / "bundle"))
+    after = load_prior(opened)
+    assert (opened.card.version, opened.card.scores["response_states"]) == ("3", 6)
+    assert after.response is not None
+    assert after.response.network.shape == (11, 17, 16)
+    assert not torch.equal(after.response.network, before.response.network)
+    for name, weights in before.network.state_dict().items():
+        torch.testing.assert_close(after.network.state_dict()[name], weights, msg=name, rtol=0, atol=0)
+    assert "noise level 0.5: of what the network adds counts, at degree: 0 " in capsys.readouterr().out
+
+
 def test_where_forecasts_are_wrong_is_measured_by_their_spread(
     bundle: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
