@@ -169,7 +169,8 @@ class Analyst:
         x: Tensor | float = 0.0
         if METHODS[settings.method].start == "posterior":
             x = gaussian_posterior(situation.system, noises, observations.innovation)
-        guided = guidance(settings.method, gaussian).guide(self.prior.at(time), observations)
+        denoiser = self.prior.at(time, observations.forecast is not None)
+        guided = guidance(settings.method, gaussian).guide(denoiser, observations)
         drawn = sample(guided, x + ladder[0] * white(), ladder, check, solver, white)
         return drawn + self.added(situation, noises)
 
