@@ -47,10 +47,6 @@ TRAINING = {
         "dacycle.cycler.training.response_command",
         "find how far a bundle's denoiser is to be believed, degree by degree",
     ),
-    "informed-response": (
-        "dacycle.cycler.training.informed_response_command",
-        "the same where a forecast is known, which holds a part of what the network knows",
-    ),
     "local-errors": (
         "dacycle.cycler.training.local_errors_command",
         "measure where forecasts are wrong, by what their members' spread says",

@@ -169,8 +169,7 @@ class Analyst:
         x: Tensor | float = 0.0
         if METHODS[settings.method].start == "posterior":
             x = gaussian_posterior(situation.system, noises, observations.innovation)
-        denoiser = self.prior.at(time, observations.forecast is not None)
-        guided = guidance(settings.method, gaussian).guide(denoiser, observations)
+        guided = guidance(settings.method, gaussian).guide(self.prior.at(time), observations)
         drawn = sample(guided, x + ladder[0] * white(), ladder, check, solver, white)
         return drawn + self.added(situation, noises)
 

@@ -7,8 +7,7 @@ output is of order one at every noise level (the EDM preconditioning of Karras e
 in the place of the skip connection). G_k: the same Gaussian with its covariance times ``FACTORS[k]``; the network's
 gates g_k mix them by channel, place and state, so that calm regions are smoothed more and fronts less, in full
 resolution and at little cost. Network inputs: x and G(x), both scaled to order one, and statics. Where the network
-outputs zero, the prior is exactly Gaussian. A ``Response``, where there is one, weighs G and R degree by degree; and
-another one where a forecast is known, which holds a part of what the network knows.
+outputs zero, the prior is exactly Gaussian. A ``Response``, where there is one, weighs G and R degree by degree.
 """
 
 from collections.abc import Callable
@@ -48,7 +47,6 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 FACTORS = (1 / 64, 1 / 8, 8.0, 64.0)
-RESPONSES = ("response", "informed")
 HIGHEST_LEVEL = 10.0
 """The noise level up to which networks are trained; beyond it they may say anything."""
 
@@ -72,28 +70,22 @@ class DiffusionPrior(nn.Module):
         balance: Balance | None = None,
         states: GaussianPrior | None = None,
         response: Response | None = None,
-        informed: Response | None = None,
     ) -> None:
         super().__init__()
-        self.gaussian, self.balance, self.states = gaussian, balance, states
-        self.response, self.informed = response, informed
+        self.gaussian, self.balance, self.states, self.response = gaussian, balance, states, response
         self.low_precision = low_precision
         self.register_buffer("statics", statics, persistent=False)
         n = gaussian.channels
         self.network = UNet(2 * n + statics.shape[0], n, len(FACTORS) * n, 1 + 4, fold, widths, blocks)
 
-    def forward(self, x: Tensor, sigma: Tensor, season: Tensor, informed: bool = False) -> Tensor:
-        """x (n, channels, nlat, nlon), ``sigma`` (n,), ``season`` (n, 4) -> the same shape as x.
-
-        ``informed``: whether a forecast is known.
-        """
+    def forward(self, x: Tensor, sigma: Tensor, season: Tensor) -> Tensor:
+        """x (n, channels, nlat, nlon), ``sigma`` (n,), ``season`` (n, 4) -> the same shape as x."""
         gaussian, residual, coefficients = self.parts(x, sigma, season)
         denoised = gaussian + residual
-        response = (self.informed or self.response) if informed else self.response
-        if response is None:
+        if self.response is None:
             return denoised
         degree = self.gaussian.harmonics.degree
-        a, b = (part[..., degree] for part in response.at(sigma))
+        a, b = (part[..., degree] for part in self.response.at(sigma))
         return denoised + self.gaussian.synthesise(a * coefficients + b * self.gaussian.analyse(residual))
 
     def parts(self, x: Tensor, sigma: Tensor, season: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -130,10 +122,10 @@ class DiffusionPrior(nn.Module):
         balance = self.balance_in(world)
         return y if balance is None else balance.state(y)
 
-    def at(self, time: datetime, informed: bool = False) -> Denoiser:
-        """The denoiser of that date; ``informed``: where a forecast is known."""
+    def at(self, time: datetime) -> Denoiser:
+        """The denoiser of that date."""
         season = season_features(time).to(self.statics.device)
-        return lambda x, sigma: self(x, sigma, season.expand(len(x), -1), informed)
+        return lambda x, sigma: self(x, sigma, season.expand(len(x), -1))
 
 
 def season_features(time: datetime) -> Tensor:
@@ -171,10 +163,8 @@ def load_prior(
     arguments = cast("dict[str, Any]", bundle.card.prior.arguments)
     try:
         balance, states = _control(bundle, weights)
-        response, informed = (_response(weights, name) for name in ("response", "informed"))
-        prior = DiffusionPrior(
-            gaussian, statics, **arguments, balance=balance, states=states, response=response, informed=informed
-        )
+        response = _response(weights)
+        prior = DiffusionPrior(gaussian, statics, **arguments, balance=balance, states=states, response=response)
         prior.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         summary = " ".join(str(error).split())
@@ -198,8 +188,8 @@ def _control(bundle: Bundle, weights: dict[str, Tensor]) -> tuple[Balance | None
     return balance, GaussianPrior(bundle.grid, weights["states.covariance"], weights["states.rest"])
 
 
-def _response(weights: dict[str, Tensor], name: str) -> Response | None:
+def _response(weights: dict[str, Tensor]) -> Response | None:
     """What is known of the denoiser's two parts; bundles before version 10 have none."""
-    if f"{name}.levels" not in weights:
+    if "response.levels" not in weights:
         return None
-    return Response(*(weights[f"{name}.{part}"] for part in ("levels", "gaussian", "network")))
+    return Response(*(weights[f"response.{name}"] for name in ("levels", "gaussian", "network")))

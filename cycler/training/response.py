@@ -15,7 +15,7 @@ from dacycle.cycler.assimilation.response import Response
 from dacycle.cycler.training.frames import Frames
 from dacycle.emulators.spectral import by_degree
 
-__all__ = ["fit_response", "per_degree", "regress", "told"]
+__all__ = ["fit_response", "regress", "told"]
 
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0)
 BATCH = 4
@@ -81,11 +81,11 @@ def _moments(prior: DiffusionPrior, frames: Frames, level: float, seed: int) -> 
         _, residual, g = prior.parts(x0 + level * gaussian.noise(x0, generator), sigma, season)
         r, left = gaussian.analyse(residual), gaussian.analyse(x0) - g
         pairs = ((g, g), (g, r), (r, r), (left, g), (left, r))
-        products = products + torch.stack([per_degree(p, q) for p, q in pairs])
-        error = error + per_degree(left, left)
+        products = products + torch.stack([_per_degree(p, q) for p, q in pairs])
+        error = error + _per_degree(left, left)
     return torch.as_tensor(products), torch.as_tensor(error)
 
 
-def per_degree(p: Tensor, q: Tensor) -> Tensor:
+def _per_degree(p: Tensor, q: Tensor) -> Tensor:
     """Products summed over states and orders (channels, degrees)."""
     return torch.stack([part.double().sum((0, -1)) for part in by_degree(p * q)], -1)

@@ -131,24 +131,6 @@ def test_the_response_of_a_denoiser_is_found_with_its_training_and_anew_for_a_bu
     assert "noise level 0.5: of what the network adds counts, at degree: 0 " in capsys.readouterr().out
 
 
-def test_the_response_where_a_forecast_is_known_is_found_by_cycling(bundle: Path, runs: Path, tmp_path: Path) -> None:
-    command = ["train", "informed-response", "--bundle", str(bundle), "--truth", str(runs / "fine.nc")]
-    settings = "--days 3 --members 4 --sites 60 --networks 1 --skip 2 --threads 1 --version 2".split()
-    assert main([*command, *settings, "--out", str(tmp_path)]) == 0
-    opened = open_bundle(str(tmp_path / "bundle"))
-    before, after = load_prior(open_bundle(str(bundle))), load_prior(opened)
-    assert before.informed is None
-    assert after.informed is not None
-    assert after.informed.network.shape == (7, 17, 16)
-    assert (opened.card.version, opened.card.scores["informed_response_analyses"]) == ("2", 5)
-    x, sigma, season = torch.randn(1, 17, 32, 64), torch.tensor([1.0]), torch.zeros(1, 4)
-    torch.testing.assert_close(after(x, sigma, season), before(x, sigma, season))
-    assert not torch.equal(after(x, sigma, season, True), after(x, sigma, season))
-    done = (tmp_path / "fine-1" / "place.npz").stat().st_mtime_ns
-    assert main([*command, *settings, "--out", str(tmp_path)]) == 0
-    assert (tmp_path / "fine-1" / "place.npz").stat().st_mtime_ns == done
-
-
 def test_where_forecasts_are_wrong_is_measured_by_their_spread(
     bundle: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
