@@ -85,6 +85,8 @@ def test_a_prior_is_trained_further_under_the_climate_of_a_bundle(
     coarse = ["--data", str(runs / "coarse.nc"), "--out", str(tmp_path / "coarse")]
     assert main(["train", "prior", *coarse, "--climate-from", str(bundle), *few]) == 1
     assert "the bundle is on (32, 64), the data on (16, 32)" in capsys.readouterr().err
+    assert main(["train", "prior", *data, *few, "--validation-days", "0"]) == 1
+    assert "--validation-days 0: expected at least one state of each run" in capsys.readouterr().err
 
 
 def test_the_spread_of_a_bundle_is_measured_by_place_and_goes_on_where_it_stopped(
