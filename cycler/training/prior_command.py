@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         raise DacycleError("--data: all runs must be on one grid; coarser ones belong to --helpers")
     kept = [int(timedelta(days=args.validation_days) / (run.times[1] - run.times[0])) for run in runs]
     if not all(kept):
-        needed = "expected at least one state of each run, to judge the network and to find how far it is to be believed"
+        needed = "expected at least one state of each run, to judge the network and find how far it is to be believed"
         raise DacycleError(f"--validation-days {args.validation_days:g}: {needed}")
     if args.climate_from and helpers:
         raise DacycleError("--climate-from: the bundle's climatology is kept, so --helpers have no part in it")
