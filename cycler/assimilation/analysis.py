@@ -41,7 +41,7 @@ from dacycle.cycler.bundle import Bundle
 from dacycle.errors import ConfigError
 from dacycle.obs.batch import ObservationBatch
 
-__all__ = ["PUBLISHED_LEVELS", "Analyst", "Settings"]
+__all__ = ["PUBLISHED_LEVELS", "SMALLEST_LEVEL", "Analyst", "Settings"]
 
 FloatArray = npt.NDArray[np.float32]
 DEFAULT = "sda"

@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.balance import Balance, balanced, differences
-from dacycle.cycler.training.frames import Frames
+from dacycle.cycler.assimilation.prior import DiffusionPrior
+from dacycle.cycler.bundle import Bundle
+from dacycle.cycler.training.dataset import Dataset
+from dacycle.cycler.training.frames import Frames, load_frames
 from dacycle.emulators.grid import Grid
 from dacycle.emulators.spectral import Harmonics
 
-__all__ = ["fit_balance", "in_control"]
+__all__ = ["fit_balance", "in_control", "load_known"]
 
 BATCH = 16
 REGRESSION_KM, SPREAD_KM = 300.0, 500.0
@@ -64,6 +67,12 @@ def in_control(frames: Frames, balance: Balance) -> Frames:
     for x in torch.split(frames.values, BATCH):
         x.copy_(balance.control(x.float()))
     return frames
+
+
+def load_known(data: Dataset, bundle: Bundle, prior: DiffusionPrior, frames: slice) -> Frames:
+    """``frames`` of a run as what the bundle's ``prior`` knows: control variables, or anomalies where it has none."""
+    states = load_frames(data, bundle.channels, bundle.climatology, frames)
+    return states if prior.balance is None else in_control(states, prior.balance)
 
 
 def _smoothed(harmonics: Harmonics, field: Tensor, length_km: float) -> Tensor:

@@ -74,15 +74,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _denoising(bundle: Bundle, data: Dataset, path: Path, frames: int) -> dict[str, float]:
     from dacycle.cycler.assimilation.prior import load_prior
-    from dacycle.cycler.training.balance import in_control
-    from dacycle.cycler.training.frames import load_frames
+    from dacycle.cycler.training.balance import load_known
     from dacycle.cycler.training.prior import LEVELS, evaluate
 
     if not path.exists():
         every = max(1, len(data.times) // frames)
-        chosen = load_frames(data, bundle.channels, bundle.climatology, slice(0, every * frames, every))
         prior = load_prior(bundle)
-        known = chosen if prior.balance is None else in_control(chosen, prior.balance)
+        known = load_known(data, bundle, prior, slice(0, every * frames, every))
         ratios = evaluate(prior, known, frames)
         write_bytes(path, json.dumps({f"{s:g}": r for s, r in zip(LEVELS, ratios, strict=True)}).encode())
     return dict(json.loads(path.read_text()))

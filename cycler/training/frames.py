@@ -1,6 +1,6 @@
 """Training frames of the prior: normalised anomalies in memory, and their covariance per degree."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from dacycle.cycler.training.dataset import Dataset
 from dacycle.emulators.grid import Grid
 from dacycle.emulators.season import season_basis
 
-__all__ = ["Frames", "estimate_gaussian", "join", "load_frames", "thinned"]
+__all__ = ["Frames", "batches", "estimate_gaussian", "join", "load_frames", "thinned"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ def load_frames(
 def join(parts: Sequence[Frames]) -> Frames:
     """All frames of several runs."""
     return Frames(torch.cat([p.values for p in parts]), torch.cat([p.season for p in parts]))
+
+
+def batches(frames: Frames, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Values, in single precision, and seasons of ``size`` frames after the other."""
+    for values, season in zip(torch.split(frames.values, size), torch.split(frames.season, size), strict=True):
+        yield values.float(), season
 
 
 def thinned(frames: Frames, count: int) -> Frames:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dacycle.cycler.assimilation.prior import HIGHEST_LEVEL, DiffusionPrior
-from dacycle.cycler.training.frames import Frames, thinned
+from dacycle.cycler.training.frames import Frames, batches, thinned
 from dacycle.cycler.training.optimiser import Optimiser
 from dacycle.cycler.training.widening import widened
 from dacycle.errors import BundleError
@@ -153,8 +153,8 @@ def evaluate(prior: DiffusionPrior, validation: Frames, count: int = 24, seed: i
     for level in LEVELS:
         generator = torch.Generator().manual_seed(seed)
         ours = theirs = 0.0
-        for values, season in zip(*(torch.split(part, 4) for part in (chosen.values, chosen.season)), strict=True):
-            x0, sigma = values.float(), torch.full((len(values),), level)
+        for x0, season in batches(chosen, 4):
+            sigma = torch.full((len(x0),), level)
             x = x0 + level * gaussian.noise(x0, generator)
             for estimate, name in ((prior(x, sigma, season), "ours"), (gaussian.denoise(x, sigma), "theirs")):
                 error = ((estimate - x0).square() * gaussian.weights).mean().item()

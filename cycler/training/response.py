@@ -12,12 +12,14 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.prior import DiffusionPrior
 from dacycle.cycler.assimilation.response import Response
-from dacycle.cycler.training.frames import Frames
+from dacycle.cycler.training.frames import Frames, batches
+from dacycle.cycler.training.prior import LEVELS as JUDGED_LEVELS
 from dacycle.emulators.spectral import by_degree
 
 __all__ = ["fit_response", "regress", "told"]
 
-LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0)
+LEVELS = (*JUDGED_LEVELS, 10.0, 20.0, 40.0)
+"""Also beyond the highest of the training: where a network knows nothing little of it counts; samples begin there."""
 BATCH = 4
 WIDTH = 0.15
 """Standard deviation, in ln(degree + 2), of the window in which degrees share their moments."""
@@ -75,8 +77,7 @@ def _moments(prior: DiffusionPrior, frames: Frames, level: float, seed: int) -> 
     generator = torch.Generator().manual_seed(seed)
     products: Tensor | float = 0.0
     error: Tensor | float = 0.0
-    for values, season in zip(*(torch.split(part, BATCH) for part in (frames.values, frames.season)), strict=True):
-        x0 = values.float()
+    for x0, season in batches(frames, BATCH):
         sigma = torch.full((len(x0),), level)
         _, residual, g = prior.parts(x0 + level * gaussian.noise(x0, generator), sigma, season)
         r, left = gaussian.analyse(residual), gaussian.analyse(x0) - g

@@ -27,10 +27,10 @@ def run(args: argparse.Namespace) -> int:
 
     from dacycle.cycler.assimilation.prior import load_prior
     from dacycle.cycler.bundle import open_bundle
-    from dacycle.cycler.training.balance import in_control
+    from dacycle.cycler.training.balance import load_known
     from dacycle.cycler.training.bundle import copy_bundle, write_prior
     from dacycle.cycler.training.dataset import open_dataset
-    from dacycle.cycler.training.frames import join, load_frames
+    from dacycle.cycler.training.frames import join
     from dacycle.cycler.training.response import fit_response, told
 
     if args.threads:
@@ -40,9 +40,9 @@ def run(args: argparse.Namespace) -> int:
     for location in args.data:
         data = open_dataset(location, bundle.grid.shape)
         every = max(1, len(data.times) // args.frames)
-        parts.append(load_frames(data, bundle.channels, bundle.climatology, slice(0, None, every)))
+        parts.append(load_known(data, bundle, prior, slice(0, None, every)))
     states = join(parts)
-    prior.response = fit_response(prior, states if prior.balance is None else in_control(states, prior.balance))
+    prior.response = fit_response(prior, states)
     args.out.mkdir(parents=True, exist_ok=True)
     target = copy_bundle(bundle, args.out / "bundle", args.version, {"response_states": len(states)})
     write_prior(target, prior.state_dict())

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dacycle.cycler.assimilation.analysis import SMALLEST_LEVEL
 from dacycle.cycler.assimilation.fields import positive
 from dacycle.cycler.assimilation.prior import HIGHEST_LEVEL, DiffusionPrior
 from dacycle.cycler.assimilation.sampler import geometric_ladder, sample
@@ -20,7 +21,6 @@ from dacycle.cycler.bundle import Bundle
 __all__ = ["unconditional"]
 
 DESCENTS = 3
-LOWEST_LEVEL = 0.03
 
 
 def unconditional(
@@ -29,7 +29,7 @@ def unconditional(
     """A state (channels, nlat, nlon), physical units, of that date; ``steps``: denoiser calls of each descent."""
     gaussian, generator = prior.gaussian, torch.Generator().manual_seed(seed)
     highest = HIGHEST_LEVEL if prior.response is None else float(prior.response.levels[-1])
-    ladder = geometric_ladder(highest, LOWEST_LEVEL, steps)
+    ladder = geometric_ladder(highest, SMALLEST_LEVEL, steps)
     with torch.no_grad():
         _, x = gaussian.sample(1, generator)
         for _ in range(DESCENTS):
