@@ -7,24 +7,30 @@ OUT/bundle/         the bundle with the factors and the tails found
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from dacycle.cycler.bundle import NODES
+from dacycle.cycler.bundle import NODES, Bundle
 from dacycle.cycler.training.unseen_arguments import add_unseen_arguments, begin
+from dacycle.errors import ConfigError
 
 if TYPE_CHECKING:
     from dacycle.cycler.training.local_spread import Case
 
-__all__ = ["add_arguments", "judged", "run"]
+__all__ = ["Spread", "add_arguments", "judged", "run"]
+
+FloatArray = npt.NDArray[np.float32]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     told = "seeds of the networks: what is lacking differs with where soundings are; every world is seen by each"
     add_unseen_arguments(parser, days=24.0, networks=[99, 7], skip=8, told=told)
+    told = "as many analyses as the bundle's own factors and tails, of other seasons, count for; 0: not at all"
+    parser.add_argument("--known-analyses", type=int, default=0, metavar="N", help=told)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from dacycle.emulators.registry import load_emulator
 
     bundle = begin(args)
+    known = _known(bundle, args.known_analyses)
     analyst, emulator = Recording(bundle, Settings()), load_emulator(bundle)
     by_world: dict[str, list[Case]] = {}
     for unseen in unseen_worlds(args, bundle, emulator):
@@ -44,33 +51,63 @@ def run(args: argparse.Namespace) -> int:
             seen.append(case)
             print(f"{unseen.told}: {len(seen)} analyses of this world compared", flush=True)
     cases = [case for seen in by_world.values() for case in seen]
-    square, tails = _fitted(cases)
-    target = copy_bundle(bundle, args.out / "bundle", args.version, {"inflation_analyses": len(cases)})
-    write_measured(target / "statics.nc", local_inflation=square, error_tails=tails)
-    for node, row in zip(NODES, np.sqrt(square), strict=True):
+    found = Spread.of(cases).beside(known)
+    target = copy_bundle(bundle, args.out / "bundle", args.version, {"inflation_analyses": found.analyses})
+    write_measured(target / "statics.nc", local_inflation=found.square, error_tails=found.tails)
+    for node, row in zip(NODES, np.sqrt(found.square), strict=True):
         told = "  ".join(f"{c.name} {factor:.2f}" for c, factor in zip(bundle.channels, row, strict=True))
         print(f"relative spread {node}: factor on what is added: {told}")
-    print("tails: " + "  ".join(f"{c.name} {t:.2f}" for c, t in zip(bundle.channels, tails, strict=True)))
-    print(*judged(by_world), f"bundle {target}", sep="\n")
+    print("tails: " + "  ".join(f"{c.name} {t:.2f}" for c, t in zip(bundle.channels, found.tails, strict=True)))
+    print(*judged(by_world, known), f"bundle {target}", sep="\n")
     return 0
 
 
-def judged(by_world: "Mapping[str, Sequence[Case]]") -> Iterator[str]:
-    """How far rank histograms of every world bend with what the others alone say: what to expect of the next one."""
+def judged(by_world: "Mapping[str, Sequence[Case]]", known: "Spread | None" = None) -> Iterator[str]:
+    """How far rank histograms of every world bend with what the others, and what is known, say: what to expect of the
+    next one."""
     from dacycle.cycler.training.error_tails import bends
 
     for name, cases in by_world.items():
         others = [case for other, seen in by_world.items() if other != name for case in seen]
-        if others:
-            found = bends([case.sample for case in cases], *_fitted(others))
+        rest = Spread.of(others).beside(known) if others else known
+        if rest is not None:
+            found = bends([case.sample for case in cases], rest.square, rest.tails)
             told = f"{found.mean():+.3f} on average, {np.abs(found).mean():.3f} in size"
             yield f"{name}, with what the other worlds say: rank histograms bend by {told}"
 
 
-def _fitted(cases: "Sequence[Case]") -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The factor's square (nodes, channels) and the tails (channels,)."""
-    from dacycle.cycler.training.error_tails import error_tails
-    from dacycle.cycler.training.local_spread import inflation_square
+@dataclass(frozen=True)
+class Spread:
+    """What so many ``analyses`` say: the factor's ``square`` (nodes, channels) and the ``tails`` (channels,)."""
 
-    square = inflation_square(cases)
-    return square, error_tails([case.sample for case in cases], square)
+    analyses: int
+    square: FloatArray
+    tails: FloatArray
+
+    @classmethod
+    def of(cls, cases: "Sequence[Case]") -> "Spread":
+        """ValueError without a case."""
+        from dacycle.cycler.training.error_tails import error_tails
+        from dacycle.cycler.training.local_spread import inflation_square
+
+        square = inflation_square(cases)
+        return cls(len(cases), square, error_tails([case.sample for case in cases], square))
+
+    def beside(self, known: "Spread | None") -> "Spread":
+        """The mean of both, every analysis alike."""
+        if known is None:
+            return self
+        analyses = self.analyses + known.analyses
+        new, old = np.float32(self.analyses / analyses), np.float32(known.analyses / analyses)
+        return Spread(analyses, new * self.square + old * known.square, new * self.tails + old * known.tails)
+
+
+def _known(bundle: Bundle, analyses: int) -> Spread | None:
+    if not analyses:
+        return None
+    square, tails = bundle.local_inflation, bundle.error_tails
+    if analyses < 0 or square is None or tails is None:
+        lacking = "" if tails is not None else ", which has none yet"
+        told = f"expected how many analyses the factors and tails of {bundle.path} rest on{lacking}"
+        raise ConfigError(f"--known-analyses {analyses}: {told}")
+    return Spread(analyses, square, tails)

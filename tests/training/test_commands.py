@@ -113,6 +113,8 @@ def test_the_spread_of_a_bundle_is_measured_by_place_and_goes_on_where_it_stoppe
     np.testing.assert_array_equal(open_bundle(str(tmp_path / "bundle")).local_inflation, after.local_inflation)
     assert main([*command, *settings, "--members", "6"]) == 1
     assert "holds an experiment with another members; choose another --out" in capsys.readouterr().err
+    assert main([*command, *settings, "--known-analyses", "5"]) == 1
+    assert "--known-analyses 5: expected how many analyses the factors and tails of" in capsys.readouterr().err
 
 
 def test_the_response_of_a_denoiser_is_found_with_its_training_and_anew_for_a_bundle(

@@ -11,7 +11,7 @@ from dacycle.cycler.bundle import NODES
 from dacycle.cycler.experiments.osse_scores import ranked_places
 from dacycle.cycler.training.error_tails import Sample
 from dacycle.cycler.training.local_spread import Case, inflation_square
-from dacycle.cycler.training.spread_command import judged
+from dacycle.cycler.training.spread_command import Spread, judged
 from dacycle.emulators.grid import gaussian_grid
 
 GRID, CHANNELS = gaussian_grid(32, 64), 2
@@ -57,6 +57,21 @@ def test_every_world_is_judged_by_what_the_others_say() -> None:
     # In the third, what is added has three times the variance for the same factor, as the others cannot know: a dome.
     assert bend[2] < min(bend[:2]) - 0.3
     assert list(judged({"a.nc": alike["a.nc"]})) == []
+
+
+def test_what_was_known_before_counts_for_as_many_analyses_as_it_rests_on() -> None:
+    cases = [case(number) for number in range(6)]
+    new, known = Spread.of(cases), Spread(12, 3 * WANTED.astype(np.float32), np.array([0.5, 0.25], np.float32))
+    both = new.beside(known)
+    assert (new.analyses, both.analyses) == (6, 18)
+    np.testing.assert_allclose(both.square, new.square / 3 + 2 * WANTED, rtol=1e-5)
+    np.testing.assert_allclose(both.tails, new.tails / 3 + known.tails * 2 / 3, rtol=1e-5)
+    assert new.beside(None) is new
+    # One world alone is judged by what was known: too much spread, a dome.
+    right = Spread(12, WANTED.astype(np.float32), 0 * known.tails)
+    (dome,), (flat,) = (judged({"a.nc": cases}, before) for before in (known, right))
+    assert float(dome.split("bend by ")[1].split(" on")[0]) < -0.15
+    assert abs(float(flat.split("bend by ")[1].split(" on")[0])) < 0.03
 
 
 def test_a_case_comes_back_from_its_file(tmp_path: Path) -> None:
