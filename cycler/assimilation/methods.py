@@ -25,6 +25,10 @@ class Method:
     inflated: bool = False
     local: bool = False
 
+    def tailed(self, soundings: bool, forecast: bool) -> bool:
+        """Whether members are published with tails (``tails.py``), which were measured for analyses of both."""
+        return self.local and soundings and forecast
+
 
 OPTIMAL_INTERPOLATION = Method(
     "the Gaussian prior alone: a climatological covariance of all channels per degree (optimal interpolation, 3D-Var)",

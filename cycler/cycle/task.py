@@ -130,9 +130,9 @@ class Task:
         return lift(self.bundle, self.work.array(FORECAST), self.record.time)
 
     def published(self) -> FloatArray:
-        """The ensemble as others read it: of an analysis of forecast and soundings, with tails as long as errors have,
-        where the method's are known."""
-        if self.free or self.start is None or not METHODS[self.config.assimilation.method].local:
+        """The ensemble as others read it: with tails as long as errors have, where they are known."""
+        method = METHODS[self.config.assimilation.method]
+        if not method.tailed(soundings=not self.free, forecast=self.start is not None):
             return self.states()
         from dacycle.cycler.assimilation.tails import with_tails
 

@@ -176,8 +176,7 @@ def advance(world: World, plan: Plan, analyst: Callable[[str], Analyst], place: 
 
 def published(world: World, plan: Plan, analysis: Analysis) -> FloatArray:
     """The analysis's members as the product publishes them (``Task.published``)."""
-    if plan.refined or plan.method is None or not assimilation_methods.METHODS[plan.method].local:
-        return analysis.states
-    if not plan.soundings or analysis.forecast is None:
+    method = assimilation_methods.METHODS.get(plan.method or "")
+    if method is None or plan.refined or not method.tailed(plan.soundings, analysis.forecast is not None):
         return analysis.states
     return with_tails(world.bundle, analysis.states, analysis.time, world.seed)
