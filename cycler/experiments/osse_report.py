@@ -11,7 +11,14 @@ import numpy.typing as npt
 
 from dacycle.channels import Channel
 from dacycle.cycler.experiments.osse_methods import METHODS
-from dacycle.cycler.experiments.osse_scores import difference, expected_ranks, interval, rank_contrasts
+from dacycle.cycler.experiments.osse_scores import (
+    Interval,
+    difference,
+    expected_ranks,
+    interval,
+    joint_intervals,
+    rank_contrasts,
+)
 from dacycle.cycler.experiments.svg import bars, lines
 from dacycle.cycler.products.atomic import write_text
 
@@ -61,10 +68,14 @@ class Run:
         """RMSE that the members' spread makes one expect, over the RMSE (channels,)."""
         return np.asarray(np.sqrt(self.series(grid, "expected").mean(0) / self.series(grid, "square").mean(0)))
 
-    def contrasts(self, grid: str) -> dict[str, list[tuple[float, float, float]]]:
-        """Of the rank histograms, by channel: mean and 95 % interval of ``slope`` and ``bend``."""
-        found = zip(("slope", "bend"), rank_contrasts(self.moments[f"{grid}_ranks"]), strict=True)
-        return {name: [interval(column) for column in series.T] for name, series in found}
+    def contrasts(self, grid: str) -> dict[str, list[Interval]]:
+        """Of the rank histograms, by channel: mean and 95 % interval of ``slope`` and ``bend``; under ``... of all``
+        the intervals that hold all channels' at once."""
+        found: dict[str, list[Interval]] = {}
+        for name, series in zip(("slope", "bend"), rank_contrasts(self.moments[f"{grid}_ranks"]), strict=True):
+            found[name] = [interval(column) for column in series.T]
+            found[f"{name} of all"] = joint_intervals(series)
+        return found
 
 
 def load(out: Path, names: Sequence[str], skip: int) -> dict[str, Run]:
@@ -239,17 +250,20 @@ def _contrast_table(experiment: Experiment) -> str:
         return ""
     told = (
         "<p class='note'>Slope (above zero: the truth lies high among the members) and bend (above zero: a U, too "
-        "little spread; below: a dome) of these histograms, with 95 % intervals; bold where zero lies outside.</p>"
+        "little spread; below: a dome) of these histograms, with 95 % intervals: of each channel by itself, and such "
+        "that hold all channels' at once. Bold where zero lies outside.</p>"
     )
-    found, rows = run.contrasts("fine"), []
+    found = run.contrasts("fine")
+    rows = []
     for k, channel in enumerate(experiment.channels):
         cells = []
-        for name in ("slope", "bend"):
-            mean, low, high = found[name][k]
+        for column in found.values():
+            mean, low, high = column[k]
             kind = "" if low <= 0 <= high else " class='best'"
             cells.append(f"<td{kind}>{mean:+.3f} ({low:+.3f} to {high:+.3f})</td>")
         rows.append(f"<tr><td>{channel.name}</td>{''.join(cells)}</tr>")
-    return f"{told}<table><tr><th>channel</th><th>slope</th><th>bend</th></tr>{''.join(rows)}</table>"
+    head = "".join(f"<th>{name}</th>" for name in found)
+    return f"{told}<table><tr><th>channel</th>{head}</tr>{''.join(rows)}</table>"
 
 
 def _error_plot(experiment: Experiment, channel: str) -> str:

@@ -12,6 +12,7 @@ from dacycle.cycler.experiments.scores import FloatArray
 from dacycle.emulators.grid import Grid
 
 __all__ = [
+    "Interval",
     "Moment",
     "both_grids",
     "difference",
@@ -19,12 +20,15 @@ __all__ = [
     "expected_square",
     "fair_crps",
     "interval",
+    "joint_intervals",
     "moment",
     "rank_contrasts",
     "ranked_places",
 ]
 
 Series = npt.NDArray[np.float64]
+Interval = tuple[float, float, float]
+"""A mean, and the ends of what it may be."""
 RANKED_PLACES = 500  # nearly uniform over the sphere; neighbouring grid points would count the same error again
 DRAWS = 2000
 BLOCK = 8  # analysis times that are drawn together: errors of neighbouring times are alike
@@ -131,21 +135,43 @@ def rank_contrasts(ranks: npt.NDArray[np.int64]) -> tuple[Series, Series]:
     return share @ linear, share @ quadratic
 
 
-def difference(ours: Sequence[float] | Series, theirs: Sequence[float] | Series) -> tuple[float, float, float]:
+def difference(ours: Sequence[float] | Series, theirs: Sequence[float] | Series) -> Interval:
     """Mean of ``theirs - ours`` over the same times, and its 95 % interval."""
     return interval(np.asarray(theirs, float) - np.asarray(ours, float))
 
 
-def interval(series: Series) -> tuple[float, float, float]:
-    """The mean of a series (n,) of analysis times, and its 95 % interval by a moving-block bootstrap.
+def interval(series: Series) -> Interval:
+    """The mean of a series (n,) of analysis times, and its 95 % interval by a moving-block bootstrap."""
+    departures = _departures(series[:, None])[:, 0]
+    mean = float(series.mean())
+    low, high = np.quantile(departures, [0.025, 0.975])
+    return mean, float(mean + low), float(mean + high)
 
-    Blocks of a short series vary less than the mean does; the interval is widened for it (Lahiri 2003, chapter 3).
+
+def joint_intervals(series: Series) -> list[Interval]:
+    """The means of several series (n, columns), and intervals that with a probability of 95 % hold all of them at once:
+    by the largest departure among the columns, each in standard deviations of its own. Those are known from a few
+    blocks, so departures are spread as Student's t is with one degree of freedom less than there are blocks."""
+    departures, means = _departures(series), series.mean(0)
+    deviation = departures.std(0)
+    freedom = max(len(series) / _block(len(series)) - 1, 1)
+    student = np.sqrt(freedom / np.random.default_rng(1).chisquare(freedom, departures.shape))
+    largest = np.quantile(np.abs(departures / np.maximum(deviation, 1e-300) * student).max(1), 0.95)
+    return [(float(m), float(m - largest * d), float(m + largest * d)) for m, d in zip(means, deviation, strict=True)]
+
+
+def _block(times: int) -> int:
+    return min(BLOCK, max(times // 4, 1))
+
+
+def _departures(series: Series) -> Series:
+    """Of the mean of ``series`` (n, columns) in DRAWS of its blocks (DRAWS, columns), around zero.
+
+    Blocks of a short series vary less than the mean does; the departures are widened for it (Lahiri 2003, chapter 3).
     """
     n = len(series)
-    length = min(BLOCK, max(n // 4, 1))
+    length = _block(n)
     rng = np.random.default_rng(0)
     starts = rng.integers(0, n - length + 1, (DRAWS, -(-n // length)))
     drawn = series[(starts[..., None] + np.arange(length)).reshape(DRAWS, -1)[:, :n]].mean(1)
-    mean = series.mean()
-    low, high = mean + (np.quantile(drawn, [0.025, 0.975]) - drawn.mean()) * np.sqrt(n / max(n - length, 1))
-    return float(mean), float(low), float(high)
+    return np.asarray((drawn - drawn.mean(0)) * np.sqrt(n / max(n - length, 1)))

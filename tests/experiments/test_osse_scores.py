@@ -12,6 +12,8 @@ from dacycle.cycler.experiments.osse_scores import (
     expected_ranks,
     expected_square,
     fair_crps,
+    interval,
+    joint_intervals,
     moment,
     rank_contrasts,
 )
@@ -28,6 +30,23 @@ def test_the_interval_of_a_difference_covers_it_as_often_as_it_says() -> None:
         _, low, high = difference(np.zeros(60), 0.3 + noise)
         covered += low <= 0.3 <= high
     assert 0.87 < covered / 200 <= 1.0
+
+
+def test_joint_intervals_hold_all_means_at_once_as_often_as_they_say() -> None:
+    """Twelve autocorrelated series, some of which go together, of means 0 to 1.1."""
+    rng, all_held, single_held = np.random.default_rng(2), 0, 0
+    means = np.arange(12) / 10
+    for _ in range(200):
+        noise = rng.normal(size=(60, 12)) + rng.normal(size=(60, 1))
+        for k in range(1, 60):
+            noise[k] = 0.5 * noise[k - 1] + noise[k] * 0.75**0.5
+        series = means + noise
+        joint, single = joint_intervals(series), [interval(column) for column in series.T]
+        np.testing.assert_allclose([mean for mean, _, _ in joint], [mean for mean, _, _ in single])
+        all_held += all(low <= m <= high for m, (_, low, high) in zip(means, joint, strict=True))
+        single_held += all(low <= m <= high for m, (_, low, high) in zip(means, single, strict=True))
+    assert 0.9 < all_held / 200 <= 1.0
+    assert single_held < all_held - 20
 
 
 def test_a_method_ties_with_itself() -> None:
