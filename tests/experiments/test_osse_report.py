@@ -42,4 +42,4 @@ def test_a_method_without_finite_states_has_lost_and_the_report_says_why(tmp_pat
     assert "nan" not in html
     assert len(told["scores"]["sda"]["fine"]["rank_contrasts"]["bend"]) == CHANNELS
     assert "rank_contrasts" not in told["scores"]["published Gamma"]["fine"]
-    assert html.count("<th>slope</th><th>bend</th>") == 1
+    assert html.count("<th>slope</th><th>slope of all</th><th>bend</th>") == 1
