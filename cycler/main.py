@@ -15,6 +15,7 @@ from types import FrameType
 
 from dacycle.cycler.allocator import keep_freed_memory
 from dacycle.cycler.arguments import analysis_time
+from dacycle.cycler.waiting import wait_briefly
 from dacycle.errors import DacycleError
 
 __all__ = ["main"]
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     keep_freed_memory()
+    wait_briefly()
     try:
         return args.handler(args) or 0
     except DacycleError as error:
