@@ -37,6 +37,8 @@ class Harmonics(nn.Module):
     _sine_target: Tensor
     _scale: Tensor
     _sine_scale: Tensor
+    _rows: Tensor
+    _wave: Tensor
 
     def __init__(self, grid: Grid, lmax: int) -> None:
         super().__init__()
@@ -61,6 +63,13 @@ class Harmonics(nn.Module):
         scale = torch.where(m > 0, math.sqrt(2.0), 1.0)
         self.register_buffer("_scale", scale, persistent=False)
         self.register_buffer("_sine_scale", -scale[m > 0], persistent=False)
+        # Of every coefficient: its associated Legendre function at the grid's rows, and which wave in longitude it has.
+        rows, wave = torch.empty(nlat, lmax**2), torch.empty(lmax**2, dtype=torch.int64)
+        legendre = self._inverse.pct.float().permute(2, 1, 0).flatten(1)[:, flat] * scale  # (nlat, pairs)
+        rows[:, cosine], wave[cosine] = legendre, m
+        rows[:, (cosine + 1)[m > 0]], wave[(cosine + 1)[m > 0]] = legendre[:, m > 0], lmax + m[m > 0]
+        self.register_buffer("_rows", rows, persistent=False)
+        self.register_buffer("_wave", wave, persistent=False)
 
     def analyse(self, x: Tensor) -> Tensor:
         """Coefficients (..., L*L) of fields (..., nlat, nlon): a = Y' W x with the quadrature weights W."""
@@ -87,14 +96,11 @@ class Harmonics(nn.Module):
     def at_corners(self, corners: Tensor, weights: Tensor) -> Tensor:
         """Weighted sums of the harmonics at grid points: corners (n, k) of the flattened grid -> (n, L*L)."""
         nlon = self.grid.shape[1]
-        legendre = self._inverse.pct.float().permute(2, 1, 0).contiguous()  # (row, l, m)
         m = torch.arange(self.lmax, device=corners.device)
         longitude = torch.deg2rad(torch.as_tensor(self.grid.lon, dtype=torch.float64, device=corners.device))
-        basis: Tensor = legendre.new_zeros(len(corners), self.lmax**2)
+        basis: Tensor = self._rows.new_zeros(len(corners), self.lmax**2)
         for corner, weight in zip(corners.T, weights.float().T, strict=True):
-            at_row = legendre[corner // nlon] * weight[:, None, None]  # (n, l, m)
-            angle = (longitude[corner % nlon, None] * m)[:, None]
-            cosine, sine = (at_row * angle.cos().float()).flatten(1), (at_row * angle.sin().float()).flatten(1)
-            basis[:, self._cosine_target] += cosine[:, self._cosine_source] * self._scale
-            basis[:, self._sine_target] -= sine[:, self._sine_source] * self._sine_scale
+            angle = longitude[corner % nlon, None] * m
+            waves = torch.cat([angle.cos(), angle.sin()], 1).float() * weight[:, None]
+            basis.addcmul_(self._rows[corner // nlon], waves.index_select(1, self._wave))
         return basis
