@@ -28,15 +28,19 @@ def by_degree(a: Tensor) -> tuple[Tensor, ...]:
 
 
 class Harmonics(nn.Module):
-    """Analysis and synthesis up to degree ``lmax - 1`` on ``grid``; ValueError where the grid cannot resolve that."""
+    """Analysis and synthesis up to degree ``lmax - 1`` on ``grid``; ValueError where the grid cannot resolve that.
+
+    torch-harmonics knows the associated Legendre functions and the quadrature. The sums over them are ours: one product
+    of matrices for each wave in longitude, with all fields side by side, takes half the time of the library's.
+    """
 
     degree: Tensor
-    _cosine_source: Tensor
-    _cosine_target: Tensor
-    _sine_source: Tensor
-    _sine_target: Tensor
-    _scale: Tensor
-    _sine_scale: Tensor
+    _quadrature: Tensor
+    _legendre: Tensor
+    _where: Tensor
+    _forward_scale: Tensor
+    _which: Tensor
+    _inverse_scale: Tensor
     _rows: Tensor
     _wave: Tensor
 
@@ -47,46 +51,51 @@ class Harmonics(nn.Module):
             raise ValueError(f"a {nlat}x{nlon} grid resolves at most {min(nlat, nlon // 2 + 1)} degrees; got {lmax}")
         self.grid, self.lmax = grid, lmax
         shape = {"lmax": lmax, "mmax": lmax, "grid": "legendre-gauss"}
-        self._forward = torch_harmonics.RealSHT(nlat, nlon, **shape)
-        self._inverse = torch_harmonics.InverseRealSHT(nlat, nlon, **shape)
-        degree = torch.arange(lmax)
-        position = degree**2  # where each degree's slice begins
-        pairs = [(ell, m) for ell in range(lmax) for m in range(ell + 1)]
-        ell, m = torch.tensor(pairs).T
-        flat = ell * lmax + m
-        cosine = position[ell] + (2 * m - 1).clamp_min(0)
-        self.register_buffer("degree", degree_of(lmax), persistent=False)
-        self.register_buffer("_cosine_source", flat, persistent=False)
-        self.register_buffer("_cosine_target", cosine, persistent=False)
-        self.register_buffer("_sine_source", flat[m > 0], persistent=False)
-        self.register_buffer("_sine_target", (cosine + 1)[m > 0], persistent=False)
-        scale = torch.where(m > 0, math.sqrt(2.0), 1.0)
-        self.register_buffer("_scale", scale, persistent=False)
-        self.register_buffer("_sine_scale", -scale[m > 0], persistent=False)
-        # Of every coefficient: its associated Legendre function at the grid's rows, and which wave in longitude it has.
-        rows, wave = torch.empty(nlat, lmax**2), torch.empty(lmax**2, dtype=torch.int64)
-        legendre = self._inverse.pct.float().permute(2, 1, 0).flatten(1)[:, flat] * scale  # (nlat, pairs)
-        rows[:, cosine], wave[cosine] = legendre, m
-        rows[:, (cosine + 1)[m > 0]], wave[(cosine + 1)[m > 0]] = legendre[:, m > 0], lmax + m[m > 0]
-        self.register_buffer("_rows", rows, persistent=False)
-        self.register_buffer("_wave", wave, persistent=False)
+        quadrature = torch_harmonics.RealSHT(nlat, nlon, **shape).weights  # (m, l, nlat)
+        legendre = torch_harmonics.InverseRealSHT(nlat, nlon, **shape).pct
+        # Of every coefficient: degree, wave m, and whether it is a sine.
+        degree = degree_of(lmax)
+        within = torch.arange(lmax**2) - degree**2
+        wave, sine = (within + 1) // 2, (within > 0) & (within % 2 == 0)
+        # What the real and the imaginary part of a wave are in an orthonormal cosine and sine.
+        scale = torch.where(wave > 0, math.sqrt(2.0), 1.0) * torch.where(sine, -1.0, 1.0)
+        where = (wave * 2 + sine) * lmax + degree  # in (m, real or imaginary, l)
+        which = torch.zeros(2 * lmax**2, dtype=torch.int64)
+        which[where] = torch.arange(lmax**2)
+        inverse_scale = torch.zeros(2 * lmax**2)
+        inverse_scale[where] = 1 / scale
+        buffers = {
+            "degree": degree,
+            "_quadrature": 2 * torch.pi * quadrature[:, None].float(),
+            "_legendre": legendre.transpose(1, 2)[:, None].float().contiguous(),  # (m, 1, nlat, l)
+            "_where": where,
+            "_forward_scale": scale[:, None],
+            "_which": which,
+            "_inverse_scale": inverse_scale[:, None],
+            "_rows": (legendre[wave, degree].T * scale.abs()).float(),  # at the grid's rows, (nlat, L*L)
+            "_wave": wave + lmax * sine,
+        }
+        for name, values in buffers.items():
+            self.register_buffer(name, values, persistent=False)
 
     def analyse(self, x: Tensor) -> Tensor:
         """Coefficients (..., L*L) of fields (..., nlat, nlon): a = Y' W x with the quadrature weights W."""
-        spectrum = self._forward(x).flatten(-2)
-        a = x.new_zeros(*x.shape[:-2], self.lmax**2)
-        a[..., self._cosine_target] = spectrum[..., self._cosine_source].real * self._scale
-        a[..., self._sine_target] = spectrum[..., self._sine_source].imag * self._sine_scale
-        return a
+        waves = torch.fft.rfft(x.reshape(-1, *self.grid.shape), norm="forward")[..., : self.lmax]
+        parts = torch.view_as_real(waves).permute(2, 3, 1, 0)  # (m, real or imaginary, nlat, fields)
+        sums = (self._quadrature.to(x.dtype) @ parts).flatten(0, 2)
+        a: Tensor = sums.index_select(0, self._where) * self._forward_scale
+        return a.T.reshape(*x.shape[:-2], self.lmax**2)
 
     def synthesise(self, a: Tensor) -> Tensor:
         """Fields (..., nlat, nlon) of coefficients (..., L*L): x = Y a."""
-        parts = a.new_zeros(*a.shape[:-1], self.lmax**2, 2)
-        parts[..., self._cosine_source, 0] = a[..., self._cosine_target] / self._scale
-        parts[..., self._sine_source, 1] = a[..., self._sine_target] / self._sine_scale
-        spectrum = torch.view_as_complex(parts).reshape(*a.shape[:-1], self.lmax, self.lmax)
-        field: Tensor = self._inverse(spectrum)
-        return field
+        nlat, nlon = self.grid.shape
+        of_fields = a.reshape(-1, self.lmax**2).T.contiguous()
+        parts = of_fields.index_select(0, self._which) * self._inverse_scale
+        sums = self._legendre.to(a.dtype) @ parts.view(self.lmax, 2, self.lmax, -1)  # (m, 2, nlat, fields)
+        waves = a.new_zeros(of_fields.shape[1], nlat, nlon // 2 + 1, 2)
+        waves[:, :, : self.lmax] = sums.permute(3, 2, 0, 1)
+        field: Tensor = torch.fft.irfft(torch.view_as_complex(waves), n=nlon, norm="forward")
+        return field.reshape(*a.shape[:-1], nlat, nlon)
 
     def smoothing(self, length_km: float) -> Tensor:
         """(L*L,): what multiplies coefficients to smooth a field by a Gaussian of that standard deviation."""
