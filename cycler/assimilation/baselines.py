@@ -12,13 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.fields import lift, observe, regrid
+from dacycle.cycler.assimilation.fields import harmonics_on, lift, observe, regrid
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.letkf import Localisation, great_circle_km, transform
 from dacycle.cycler.assimilation.methods import LetkfSettings
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.bundle import Bundle
-from dacycle.emulators.spectral import Harmonics
 from dacycle.errors import ConfigError
 from dacycle.obs.batch import ObservationBatch
 
@@ -101,7 +100,7 @@ def _draws_of_forecast_error(
     white = torch.stack([noise.draw((len(bundle.channels), degrees**2)) for noise in noises])
     degree = prior.harmonics.degree[: degrees**2].cpu()
     a = torch.einsum("kcd,mdk->mck", root[degree], white - white.mean(0))
-    fields: Tensor = Harmonics(bundle.coarse, degrees).synthesise(a / prior.scale)
+    fields: Tensor = harmonics_on(*bundle.coarse.shape, degrees).synthesise(a / prior.scale)
     std = regrid(torch.as_tensor(bundle.climatology.std), bundle.grid, bundle.coarse)
     return np.asarray((share * count / (count - 1)) ** 0.5 * (fields * std).numpy(), dtype=np.float32)
 

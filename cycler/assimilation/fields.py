@@ -16,12 +16,13 @@ from dacycle.obs.batch import ObservationBatch
 __all__ = ["coarsen", "harmonics_on", "lift", "observe", "positive", "regrid"]
 
 FloatArray = npt.NDArray[np.float32]
+CPU = torch.device("cpu")
 
 
 @lru_cache(maxsize=8)
-def harmonics_on(nlat: int, nlon: int, lmax: int) -> Harmonics:
+def harmonics_on(nlat: int, nlon: int, lmax: int, device: torch.device = CPU) -> Harmonics:
     """Those of a Gaussian grid, made once."""
-    return Harmonics(gaussian_grid(nlat, nlon), lmax)
+    return Harmonics(gaussian_grid(nlat, nlon), lmax).to(device)
 
 
 def regrid(fields: Tensor, source: Grid, target: Grid) -> Tensor:

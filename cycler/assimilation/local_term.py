@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.fields import regrid
+from dacycle.cycler.assimilation.fields import harmonics_on, regrid
 from dacycle.cycler.assimilation.forecast_term import SpectralTerm
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.emulators.grid import gaussian_grid
@@ -41,5 +41,6 @@ class LocalTerm:
         grid, rows = self._prior.grid, min(2 * ((3 * self._degrees + 3) // 4), self._prior.grid.shape[0])
         small = gaussian_grid(rows, 2 * rows)
         device = self.weights.device
-        narrow, wide = (Harmonics(small, k).to(device) for k in (self._degrees, min(rows, self._prior.harmonics.lmax)))
+        most = min(rows, self._prior.harmonics.lmax)
+        narrow, wide = (harmonics_on(*small.shape, lmax, device) for lmax in (self._degrees, most))
         return narrow, wide, regrid(self.weights.cpu(), grid, small).to(device)

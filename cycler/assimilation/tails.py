@@ -20,11 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dacycle.cycler.assimilation.fields import positive
+from dacycle.cycler.assimilation.fields import harmonics_on, positive
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.bundle import Bundle
 from dacycle.emulators.grid import Grid
-from dacycle.emulators.spectral import Harmonics
 
 __all__ = ["smooth_fields", "with_tails", "with_tails_of"]
 
@@ -57,7 +56,7 @@ def with_tails_of(tails: FloatArray, states: FloatArray, of_pairs: FloatArray) -
 
 def smooth_fields(grid: Grid, time: datetime, seed: int, pairs: int) -> FloatArray:
     """Gaussian random fields g (pairs, nlat, nlon) of unit variance, their correlation exp(-d^2 / (2 LENGTH_KM^2))."""
-    harmonics = Harmonics(grid, min(MOST_DEGREES, *grid.shape))
+    harmonics = harmonics_on(*grid.shape, min(MOST_DEGREES, *grid.shape))
     power = harmonics.smoothing(LENGTH_KM)
     power = 4 * torch.pi * power / power.sum()
     noises = [MemberNoise(seed, time, 2 * pair + 1, STREAM) for pair in range(pairs)]
