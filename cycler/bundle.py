@@ -110,6 +110,9 @@ class Bundle:
     states_local_error: FloatArray | None = None
     """What ``forecast_error`` and ``local_error`` are in normalised anomalies, where the prior's variables are not
     those."""
+    small_scales: FloatArray | None = None
+    """(channels, nlat): factor on the standard deviation that the prior's covariance gives normalised anomalies of
+    degrees beyond the forecast's (``small_scales.py``); None where nobody has measured it."""
     error_tails: FloatArray | None = None
     """(channels,): standard deviation of the logarithm of errors' size around what is expected (``tails.py``); None
     where nobody has measured it."""
@@ -189,6 +192,7 @@ def open_bundle(location: str) -> Bundle:
         slope, wrong = (read(name, *shape) if measured else None for name, shape in by_place.items())
         factor = read("local_inflation", k, n) if "local_inflation" in file.variables else None
         tails = read("error_tails", n) if "error_tails" in file.variables else None
+        small = read("small_scales", n, grid.shape[0]) if "small_scales" in file.variables else None
         shapes = {"states_error_covariance": (m, n, n), "states_local_error_covariance": (k, m, n, n)}
         anomalies, local_anomalies = (
             read(name, *shape) if name in file.variables else None for name, shape in shapes.items()
@@ -208,5 +212,6 @@ def open_bundle(location: str) -> Bundle:
         local_inflation=factor,
         states_error=anomalies,
         states_local_error=local_anomalies,
+        small_scales=small,
         error_tails=tails,
     )

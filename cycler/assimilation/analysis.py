@@ -37,6 +37,7 @@ from dacycle.cycler.assimilation.points import point_operator
 from dacycle.cycler.assimilation.posterior import deviation_fields, gaussian_posterior
 from dacycle.cycler.assimilation.prior import HIGHEST_LEVEL, DiffusionPrior, Precision, load_prior
 from dacycle.cycler.assimilation.sampler import geometric_ladder, karras_ladder, sample
+from dacycle.cycler.assimilation.small_scales import SmallScales
 from dacycle.cycler.bundle import Bundle
 from dacycle.errors import ConfigError
 from dacycle.obs.batch import ObservationBatch
@@ -239,8 +240,13 @@ class Analyst:
         if METHODS[self.settings.method].local and slopes is not None and errors is not None:
             weights = local_weights(self.bundle, std, gaussian, forecast, age)
             if weights is not None:
-                local = LocalTerm(gaussian, [term(*of) for of in zip(slopes, errors, strict=True)], weights)
+                terms = [term(*of) for of in zip(slopes, errors, strict=True)]
+                local = LocalTerm(gaussian, terms, weights, self._small_scales(world))
         return Observations(points, innovation, term(world.forecast_slope, world.forecast_error), local)
+
+    def _small_scales(self, world: Bundle) -> SmallScales | None:
+        factor = world.small_scales
+        return None if factor is None else SmallScales(self.prior.gaussian, factor, self.prior.balance_in(world))
 
     def _placed(self, model: ModelField, world: Bundle, time: datetime) -> tuple[ModelField, Tensor]:
         """The field and its normalised anomaly in the prior's variables; a wind whose height it lacks goes without."""

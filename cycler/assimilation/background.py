@@ -6,7 +6,10 @@ values - T x0 moves x0 by K (values - T x0), K = V T' (T V T' + R)^-1, and leave
 Where the forecast's error differs from place to place (``local_term.py``), every node n has its K_n and L_n, and with
 weights u_n(place) that add up to one the mean moves by sum_n u_n K_n (values_n - T x0), and
 
-    L = Q Q',    Q = sum_n u_n L_n^1/2    (and the degrees that the forecast does not reach)
+    L = Q Q' + S V S,    Q = sum_n u_n L_n^1/2
+
+V here of the degrees that the forecast does not reach, S how their size varies from place to place
+(``small_scales.py``),
 
 so that errors stay correlated between places of different nodes; with L_n = d_n^2 L that is D L D, the classical form.
 It is exact where all nodes are alike and without noise in x0; else as far as u changes little over the distance that
@@ -115,6 +118,7 @@ class LocalBackground:
         self._tall = self._roots.transpose(0, 1).flatten(1, 2)  # (degrees, nodes * channels, channels)
         self._beyond = torch.cat([torch.zeros_like(covariance[: self._degrees]), covariance[self._degrees :]])
         self._at_points = points.interpolate(local.weights)  # (nodes, n)
+        self._small_at = None if local.small is None else local.small.at(points)  # (n,)
 
     def move(self, residual: Tensor) -> Tensor:
         """``residual`` (m, nodes, channels, l*l)."""
@@ -123,14 +127,23 @@ class LocalBackground:
         return pad(self._local.blend(moved), self._prior.harmonics.lmax**2)
 
     def spread(self, z: Tensor) -> Tensor:
-        beyond = self._prior.per_degree(self._beyond, self._points.spectral_adjoint(z))
-        return beyond + self._coloured(self._whitened(z))
+        return self._of_small(self._unreached(z)) + self._coloured(self._whitened(z))
 
     def seen(self, z: Tensor) -> Tensor:
-        prior, points = self._prior, self._points
-        beyond = points.spectral_apply(prior.per_degree(self._beyond, points.spectral_adjoint(z)))
+        points = self._points
+        beyond = self._at_small(points.spectral_apply(self._unreached(z)))
         near = points.spectral_apply(self._of_nodes(self._whitened(z)).flatten(0, 1))
         return beyond + (self._at_points * near.view(len(z), len(self._roots), -1)).sum(1)
+
+    def _unreached(self, z: Tensor) -> Tensor:
+        """Of what the forecast does not reach: coefficients of C S H' z, S the factor of small scales."""
+        return self._prior.per_degree(self._beyond, self._points.spectral_adjoint(self._at_small(z)))
+
+    def _at_small(self, z: Tensor) -> Tensor:
+        return z if self._small_at is None else z * self._small_at
+
+    def _of_small(self, a: Tensor) -> Tensor:
+        return a if self._local.small is None else self._local.small.on(a)
 
     def _whitened(self, z: Tensor) -> Tensor:
         """Q' H' z, of the forecast's degrees (m, channels, l*l)."""
@@ -149,17 +162,21 @@ class LocalBackground:
         return nodes.view(len(white), len(self._roots), -1, nodes.shape[-1])
 
     def matrix(self) -> Tensor:
-        return self._points.matrix(self._beyond, self._roots, self._at_points)
+        if self._small_at is None:
+            return self._points.matrix(self._beyond, self._roots, self._at_points)
+        beyond = self._points.matrix(self._beyond).mul_(self._small_at).mul_(self._small_at[:, None])
+        return beyond.add_(self._points.matrix(torch.zeros_like(self._beyond), self._roots, self._at_points))
 
     def variance(self) -> Tensor:
         both = combinations_with_replacement(zip(self._at_points, self._roots, strict=True), 2)
         near = torch.zeros_like(self._at_points[0])
         for (u, q), (v, r) in both:  # of q r and of r q, each the other's transpose, it is the same
             near += (1 if q is r else 2) * u * v * self._points.variance(q @ r)
-        return near + self._points.variance(self._beyond)
+        return near + self._at_small(self._at_small(self._points.variance(self._beyond)))
 
     def draw(self, white: Tensor, noises: Sequence[MemberNoise]) -> Tensor:
-        return self._prior.per_degree(_root(self._beyond), white) + self._coloured(white[..., : self._degrees**2])
+        beyond = self._of_small(self._prior.per_degree(_root(self._beyond), white))
+        return beyond + self._coloured(white[..., : self._degrees**2])
 
 
 def _elimination(covariance: Tensor, term: SpectralTerm) -> tuple[Tensor, Tensor]:

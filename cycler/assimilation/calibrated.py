@@ -6,8 +6,9 @@ from torch import Tensor
 from dacycle.cycler.assimilation.balance import Balance
 from dacycle.cycler.assimilation.fields import harmonics_on
 from dacycle.cycler.bundle import Bundle
+from dacycle.emulators.spectral import Harmonics
 
-__all__ = ["calibrated"]
+__all__ = ["blend", "calibrated"]
 
 
 def calibrated(world: Bundle, balance: Balance | None, anomaly: Tensor, local: Tensor | None = None) -> Tensor:
@@ -16,13 +17,17 @@ def calibrated(world: Bundle, balance: Balance | None, anomaly: Tensor, local: T
 
     ``balance``: between x and the prior's variables, where these are others.
     """
-    slopes, weights = world.forecast_slope[None], [torch.ones(())]
+    slopes, weights = world.forecast_slope[None], torch.ones(1, 1, 1)
     if local is not None and world.local_slope is not None:
-        slopes, weights = world.local_slope, list(local)
-    harmonics = harmonics_on(*world.grid.shape, slopes.shape[1])
+        slopes, weights = world.local_slope, local
     x = anomaly[None]
-    a = harmonics.analyse(x if balance is None else balance.control(x))
-    of_nodes = torch.einsum("nkcd,mdk->nck", torch.as_tensor(slopes)[:, harmonics.degree], a)
-    parts = zip(weights, harmonics.synthesise(of_nodes), strict=True)
-    blended = sum((weight * part for weight, part in parts), torch.zeros(()))[None]
+    y = x if balance is None else balance.control(x)
+    blended = blend(harmonics_on(*world.grid.shape, slopes.shape[1]), torch.as_tensor(slopes), weights, y[0])[None]
     return (blended if balance is None else balance.state(blended))[0]
+
+
+def blend(harmonics: Harmonics, slopes: Tensor, weights: Tensor, forecast: Tensor) -> Tensor:
+    """sum u_n slope_n f (channels, nlat, nlon), in the prior's variables, of the degrees of ``harmonics``."""
+    a = harmonics.analyse(forecast)
+    of_nodes = harmonics.synthesise(torch.einsum("nkcd,dk->nck", slopes[:, harmonics.degree], a))
+    return (weights[:, None] * of_nodes).sum(0)

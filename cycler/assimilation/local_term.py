@@ -13,6 +13,7 @@ from torch import Tensor
 from dacycle.cycler.assimilation.fields import harmonics_on, regrid
 from dacycle.cycler.assimilation.forecast_term import SpectralTerm
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.cycler.assimilation.small_scales import SmallScales
 from dacycle.emulators.grid import gaussian_grid
 from dacycle.emulators.spectral import Harmonics
 
@@ -20,10 +21,13 @@ __all__ = ["LocalTerm"]
 
 
 class LocalTerm:
-    """``terms``: the forecast as an observation, one for each node; ``weights`` (nodes, nlat, nlon)."""
+    """``terms``: the forecast as an observation, one for each node; ``weights`` (nodes, nlat, nlon); ``small``: how the
+    scales that it does not reach vary from place to place, where that is known."""
 
-    def __init__(self, prior: GaussianPrior, terms: Sequence[SpectralTerm], weights: Tensor) -> None:
-        self._prior, self.terms, self.weights = prior, tuple(terms), weights
+    def __init__(
+        self, prior: GaussianPrior, terms: Sequence[SpectralTerm], weights: Tensor, small: SmallScales | None = None
+    ) -> None:
+        self._prior, self.terms, self.weights, self.small = prior, tuple(terms), weights, small
         self._degrees = len(terms[0].transform)
 
     def misfit(self, a: Tensor) -> Tensor:

@@ -87,6 +87,10 @@ class PointOperator:
         """``fields`` (..., nlat, nlon) at the places of the values (..., n)."""
         return (fields.flatten(-2)[..., self.corners] * self._interpolation).sum(-1)
 
+    def of_own_channel(self, fields: Tensor) -> Tensor:
+        """``fields`` (channels, nlat, nlon) at the place and of the channel of every value (n,)."""
+        return (fields.flatten(-2)[self.channel[:, None], self.corners] * self._interpolation).sum(-1)
+
     def spectral_adjoint(self, z: Tensor, degrees: int | None = None) -> Tensor:
         """Y' H' z in the prior's scaled coefficients: (m, n) -> (m, channels, L*L), or that many degrees of them."""
         places = len(self._places)

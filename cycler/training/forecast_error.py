@@ -8,7 +8,7 @@ from torch import Tensor
 from dacycle.cycler.assimilation.forecast_term import colouring, whitening
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 
-__all__ = ["ForecastStatistics", "Regression", "calibration", "first_guess", "pool"]
+__all__ = ["ForecastStatistics", "Regression", "bounded", "calibration", "first_guess", "pool"]
 
 SHARE_BOUNDS = (0.01, 0.99)
 NEIGHBOURS = 2  # degrees on either side that lend their samples
@@ -91,10 +91,21 @@ def calibration(prior: GaussianPrior, moments: Tensor) -> ForecastStatistics:
     slope = torch.linalg.solve(ff + ridge[:, None, None] * torch.eye(n), fx).transpose(-1, -2)
     cross = slope @ fx
     error = xx - cross - cross.transpose(-1, -2) + slope @ ff @ slope.transpose(-1, -2)
+    whiten, back = whitening(prior, degrees), colouring(prior, degrees)
+    return ForecastStatistics(back @ slope @ whiten, _of_shares(error, back))
+
+
+def bounded(prior: GaussianPrior, covariance: Tensor) -> Tensor:
+    """An error ``covariance`` (degrees, channels, channels) with shares of the climate's variance in SHARE_BOUNDS."""
+    whiten, back = whitening(prior, len(covariance)), colouring(prior, len(covariance))
+    return _of_shares(whiten @ covariance @ whiten.transpose(-1, -2), back)
+
+
+def _of_shares(error: Tensor, back: Tensor) -> Tensor:
+    """``error`` in the basis where the climate's covariance is the identity, bounded, ``back`` in the channels'."""
     share, rotation = torch.linalg.eigh(error)
     error = (rotation * share.clamp(*SHARE_BOUNDS)[..., None, :]) @ rotation.transpose(-1, -2)
-    whiten, back = whitening(prior, degrees), colouring(prior, degrees)
-    return ForecastStatistics(back @ slope @ whiten, back @ error @ back.transpose(-1, -2))
+    return back @ error @ back.transpose(-1, -2)
 
 
 def pool(moments: Tensor, modes: Tensor, degree: int) -> Tensor:

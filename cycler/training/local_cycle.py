@@ -1,7 +1,7 @@
 """Cycling with error statistics of places that follow the cycle, as those of the whole globe do (calibrate.py)."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,8 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.ageing import YOUNG
 from dacycle.cycler.assimilation.analysis import Analyst
-from dacycle.cycler.assimilation.fields import lift
+from dacycle.cycler.assimilation.calibrated import blend
+from dacycle.cycler.assimilation.fields import harmonics_on, lift
 from dacycle.cycler.assimilation.local_error import local_weights
 from dacycle.cycler.bundle import NODES, Bundle
 from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, advance
@@ -18,18 +19,58 @@ from dacycle.cycler.products.atomic import write_atomically
 from dacycle.cycler.training.anomalies import Anomalies, as_array
 from dacycle.cycler.training.dataset import Dataset, state
 from dacycle.cycler.training.forecast_error import ForecastStatistics
+from dacycle.cycler.training.local_spectra import ErrorSpectra, resized
 from dacycle.cycler.training.local_statistics import guessed_moments, local_statistics, pair_moments, stacked
 from dacycle.cycler.training.unseen_worlds import UnseenWorld
 
-__all__ = ["followed", "with_local_statistics"]
+__all__ = ["Pair", "followed", "with_local_statistics"]
 
 WORTH = 4.0  # pairs that the bundle's statistics of the whole globe are worth
 KEEP = 0.97  # what a pair counts one cycle later
 
 
-def with_local_statistics(bundle: Bundle, analyst: Analyst, moments: Tensor, anomalies: Anomalies) -> Bundle:
-    """``bundle`` with what the sum of ``pair_moments`` says of every node."""
-    slope, error = stacked(local_statistics(analyst.prior.gaussian, moments))
+@dataclass(frozen=True)
+class Pair:
+    """What forecast and truth say of every node: ``pair_moments``, and spectra of what the forecast was wrong by."""
+
+    moments: Tensor
+    spectra: ErrorSpectra
+
+    def __add__(self, other: "Pair") -> "Pair":
+        return Pair(self.moments + other.moments, self.spectra + other.spectra)
+
+    def __mul__(self, share: float) -> "Pair":
+        return Pair(share * self.moments, self.spectra * share)
+
+    def save(self, path: Path) -> None:
+        """Whole or not at all."""
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.savez(
+                    file,
+                    moments=self.moments.numpy(),
+                    error=self.spectra.error.numpy(),
+                    overlap=self.spectra.overlap.numpy(),
+                )
+
+        write_atomically(path, write)
+
+    @classmethod
+    def load(cls, path: Path) -> "Pair":
+        """What ``save`` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            moments, error, overlap = (torch.as_tensor(file[name]) for name in ("moments", "error", "overlap"))
+            return cls(moments, ErrorSpectra(error, overlap))
+
+
+def with_local_statistics(
+    bundle: Bundle, analyst: Analyst, pairs: Pair, anomalies: Anomalies, worth: float = 0.0
+) -> Bundle:
+    """``bundle`` with what the sum of ``pairs`` says of every node; ``worth``: as many pairs as the sizes that moments
+    alone say count for."""
+    gaussian = analyst.prior.gaussian
+    slope, error = stacked(resized(gaussian, local_statistics(gaussian, pairs.moments), pairs.spectra, worth))
     of_nodes = [each for of_node in error if (each := anomalies(of_node)) is not None]
     return replace(
         bundle,
@@ -39,48 +80,48 @@ def with_local_statistics(bundle: Bundle, analyst: Analyst, moments: Tensor, ano
     )
 
 
-def followed(unseen: UnseenWorld, analyst: Analyst, anomalies: Anomalies, skip: int) -> Iterator[Tensor]:
-    """Moments of every pair of forecast and truth but those of the first ``skip`` times, drawn by the default method.
+def followed(unseen: UnseenWorld, analyst: Analyst, anomalies: Anomalies, skip: int) -> Iterator[Pair]:
+    """Every pair of forecast and truth but those of the first ``skip`` times, drawn by the default method.
 
     The statistics in force follow from the bundle's own and the pairs until then. What is done stays in the folder.
     """
     bundle, folder, plan = unseen.world.bundle, unseen.folder, METHODS["sda"]
     gaussian = analyst.prior.gaussian
     even = ForecastStatistics(torch.as_tensor(bundle.forecast_slope), torch.as_tensor(bundle.forecast_error))
-    moments = WORTH * guessed_moments(gaussian, even, len(NODES), 1 / len(NODES))
+    guessed = WORTH * guessed_moments(gaussian, even, len(NODES), 1 / len(NODES))
+    seen = Pair(guessed, ErrorSpectra.nothing(len(NODES), len(even.slope), gaussian.channels))
     world, place = unseen.begin(analyst, plan)
     for number in range(len(world.batches)):
-        kept = folder / f"pair-{number:04d}.npy"
+        kept = folder / f"pair-{number:04d}.npz"
         if number >= place.number:
-            analyst.bundle = with_local_statistics(bundle, analyst, moments, anomalies)
+            analyst.bundle = with_local_statistics(bundle, analyst, seen, anomalies, WORTH)
             place, analysis = advance(replace(world, bundle=analyst.bundle), plan, lambda method: analyst, place)
             if number:
-                _write(kept, _pair(analyst, analysis, unseen.nature, len(even.slope)))
+                _pair(analyst, analysis, unseen.nature).save(kept)
             place.save(unseen.place)
         if number:
-            pair = torch.as_tensor(np.fromfile(kept, np.float32)).view(moments.shape)
-            moments = KEEP * moments + pair
+            pair = Pair.load(kept)
+            seen = seen * KEEP + pair
             if number >= skip:
                 yield pair
 
 
-def _pair(analyst: Analyst, analysis: Analysis, nature: Dataset, degrees: int) -> Tensor:
-    """Of the emulator's mean forecast for an analysis and the truth, both as normalised anomalies."""
-    bundle, time, forecast = analyst.bundle, analysis.time, analysis.forecast
+def _pair(analyst: Analyst, analysis: Analysis, nature: Dataset) -> Pair:
+    """Of the emulator's mean forecast for an analysis and the truth, both as normalised anomalies; what the statistics
+    that the analyst had make of the forecast is what was wrong."""
+    bundle, time, forecast, gaussian = analyst.bundle, analysis.time, analysis.forecast, analyst.prior.gaussian
     if forecast is None:
         raise ValueError(f"the analysis of {time} had no forecast to compare with the truth")
     mean, std = bundle.climatology.mean(time), bundle.climatology.std
-    weights = local_weights(bundle, std, analyst.prior.gaussian, forecast, YOUNG)
-    if weights is None:
+    weights = local_weights(bundle, std, gaussian, forecast, YOUNG)
+    if weights is None or bundle.local_slope is None:
         raise ValueError(f"{len(forecast)} members do not tell where a forecast is wrong; expected four or more")
     truth = state(nature, bundle.channels, nature.times.index(time))
     both = torch.as_tensor((np.stack([lift(bundle, forecast.mean(0), time), truth]) - mean) / std)
     f, x = analyst.prior.variables(both, bundle)
-    return pair_moments(analyst.prior.gaussian, degrees, f, x, weights)
-
-
-def _write(path: Path, moments: Tensor) -> None:
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(moments.numpy().tobytes())
-
-    write_atomically(path, write)
+    slopes = torch.as_tensor(bundle.local_slope)
+    harmonics = harmonics_on(*bundle.grid.shape, slopes.shape[1])
+    resolved = harmonics.synthesise(harmonics.analyse(x))
+    error = resolved - blend(harmonics, slopes, weights, f)
+    spectra = ErrorSpectra.of(gaussian, slopes.shape[1], error, weights)
+    return Pair(pair_moments(gaussian, slopes.shape[1], f, x, weights), spectra)
