@@ -156,6 +156,9 @@ def test_where_forecasts_are_wrong_is_measured_by_their_spread(
     assert after.local_slope is not None
     assert after.local_error.shape == after.local_slope.shape == (4, *before.forecast_error.shape)
     assert np.linalg.eigvalsh(after.local_error).min() > -1e-3 * after.local_error.max()
+    assert before.small_scales is None
+    assert after.small_scales is not None
+    assert after.small_scales.shape == (17, before.grid.shape[0])
     np.testing.assert_array_equal(after.forecast_error, before.forecast_error)
     assert (after.card.version, after.card.scores["local_error_forecasts"]) == ("2", 10)
     done = (tmp_path / "fine-2" / "place.npz").stat().st_mtime_ns
