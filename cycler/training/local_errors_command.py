@@ -11,7 +11,7 @@ from functools import reduce
 from operator import add
 
 from dacycle.cycler.bundle import NODES
-from dacycle.cycler.training.unseen_arguments import add_unseen_arguments, begin
+from dacycle.cycler.training.unseen_arguments import add_unseen_arguments, begin, some
 
 __all__ = ["add_arguments", "run"]
 
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         for pair in followed(unseen, analyst, anomalies, args.skip):
             pairs.append(pair)
             print(f"{unseen.told}: {len(pairs)} forecasts compared", flush=True)
+    some(args, len(pairs))
     found = with_local_statistics(bundle, analyst, reduce(add, pairs), anomalies)
     target = copy_bundle(bundle, args.out / "bundle", args.version, {"local_error_forecasts": len(pairs)})
     assert found.local_slope is not None

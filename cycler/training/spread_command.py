@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dacycle.cycler.bundle import NODES, Bundle
-from dacycle.cycler.training.unseen_arguments import add_unseen_arguments, begin
+from dacycle.cycler.training.unseen_arguments import add_unseen_arguments, begin, some
 from dacycle.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
             seen.append(case)
             print(f"{unseen.told}: {len(seen)} analyses of this world compared", flush=True)
     cases = [case for seen in by_world.values() for case in seen]
+    some(args, len(cases))
     found = Spread.of(cases).beside(known)
     target = copy_bundle(bundle, args.out / "bundle", args.version, {"inflation_analyses": found.analyses})
     write_measured(target / "statics.nc", local_inflation=found.square, error_tails=found.tails)

@@ -7,7 +7,7 @@ from pathlib import Path
 from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.errors import ConfigError
 
-__all__ = ["add_unseen_arguments", "begin"]
+__all__ = ["add_unseen_arguments", "begin", "some"]
 
 
 def add_unseen_arguments(
@@ -44,3 +44,9 @@ def begin(args: argparse.Namespace) -> Bundle:
     told = {name: vars(args)[name] for name in ("truth", "networks", "days", "members", "sites")}
     claim(args.out, {"bundle": bundle.digest, **told})
     return bundle
+
+
+def some(args: argparse.Namespace, compared: int) -> None:
+    """ConfigError where the arguments left nothing to compare."""
+    if not compared:
+        raise ConfigError(f"--days {args.days:g} with --skip {args.skip} leaves nothing to compare; expected more days")

@@ -169,6 +169,8 @@ def test_where_forecasts_are_wrong_is_measured_by_their_spread(
     np.testing.assert_array_equal(open_bundle(str(tmp_path / "bundle")).local_error, after.local_error)
     assert main([*command, *settings, "--members", "2", "--out", str(tmp_path / "few")]) == 1
     assert "--members 2: spread is judged from pairs of members; expected two pairs or more" in capsys.readouterr().err
+    assert main([*command, *settings, "--skip", "50"]) == 1
+    assert "--days 3 with --skip 50 leaves nothing to compare; expected more days" in capsys.readouterr().err
 
 
 def test_persistent_weather_is_forecast_better_than_climatology(bundle: Path, runs: Path) -> None:
