@@ -29,6 +29,7 @@ from dacycle.cycler.experiments.osse_methods import METHODS, Place, World, advan
 from dacycle.cycler.experiments.osse_report import Experiment, load, write_report
 from dacycle.cycler.experiments.osse_scores import Moment, both_grids
 from dacycle.cycler.experiments.scores import FloatArray, score_table
+from dacycle.cycler.products.arrays import write_arrays
 from dacycle.cycler.products.atomic import write_atomically, write_text
 from dacycle.cycler.products.truth import Truth, open_truth
 from dacycle.cycler.training.super_resolution import Refiner
@@ -131,12 +132,7 @@ def _keep(path: Path, fine: Moment, coarse: Moment, adaptive: bool, known: Adapt
     arrays = {f"{grid}_{key}": v for grid, m in (("fine", fine), ("coarse", coarse)) for key, v in vars(m).items()}
     if adaptive:
         arrays["factors"] = known.factors
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-
-    write_atomically(path, write)
+    write_arrays(path, **arrays)
 
 
 def _report(args: argparse.Namespace, settings: dict[str, Any], console: Console, quiet: bool) -> None:

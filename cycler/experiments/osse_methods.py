@@ -18,7 +18,7 @@ from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.cycle.prepare import Prepared, prepare
 from dacycle.cycler.experiments.scores import FloatArray
 from dacycle.cycler.experiments.twin import forecast
-from dacycle.cycler.products.atomic import write_atomically
+from dacycle.cycler.products.arrays import write_arrays
 from dacycle.cycler.training.super_resolution import Refiner
 from dacycle.emulators.emulator import Emulator
 from dacycle.obs.batch import ObservationBatch
@@ -86,14 +86,8 @@ class Place:
 
     def save(self, path: Path) -> None:
         """Whole or not at all."""
-
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:
-                np.savez(
-                    file, number=self.number, time=self.time.isoformat(), state=self.state, known=self.known.to_json()
-                )
-
-        write_atomically(path, write)
+        known = self.known.to_json()
+        write_arrays(path, number=self.number, time=self.time.isoformat(), state=self.state, known=known)
 
     @classmethod
     def load(cls, path: Path) -> "Place":

@@ -15,7 +15,7 @@ from dacycle.cycler.assimilation.fields import harmonics_on, lift
 from dacycle.cycler.assimilation.local_error import local_weights
 from dacycle.cycler.bundle import NODES, Bundle
 from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, advance
-from dacycle.cycler.products.atomic import write_atomically
+from dacycle.cycler.products.arrays import write_arrays
 from dacycle.cycler.training.anomalies import Anomalies, as_array
 from dacycle.cycler.training.dataset import Dataset, state
 from dacycle.cycler.training.forecast_error import ForecastStatistics
@@ -44,17 +44,7 @@ class Pair:
 
     def save(self, path: Path) -> None:
         """Whole or not at all."""
-
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:
-                np.savez(
-                    file,
-                    moments=self.moments.numpy(),
-                    error=self.spectra.error.numpy(),
-                    overlap=self.spectra.overlap.numpy(),
-                )
-
-        write_atomically(path, write)
+        write_arrays(path, moments=self.moments.numpy(), **{k: v.numpy() for k, v in vars(self.spectra).items()})
 
     @classmethod
     def load(cls, path: Path) -> "Pair":

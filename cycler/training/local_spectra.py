@@ -20,6 +20,8 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.training.forecast_error import ForecastStatistics, bounded
+from dacycle.cycler.training.smoothing import smoothed
+from dacycle.emulators.spectral import by_degree
 
 __all__ = ["ErrorSpectra", "resized"]
 
@@ -48,8 +50,8 @@ class ErrorSpectra:
         a = prior.analyse(weights[:, None] * error)[..., : degrees**2]
         products = prior.harmonics.analyse(weights[:, None] * weights)[..., : wide**2]
         overlap = torch.zeros(*weights.shape[:1] * 3, 2 * degrees)
-        overlap[..., :wide] = _by_degree(prior, products[:, :, None] * products[:, None], wide)
-        return cls(_by_degree(prior, a.square(), degrees).transpose(1, 2), overlap)
+        overlap[..., :wide] = _of_degrees(products[:, :, None] * products[:, None])
+        return cls(_of_degrees(a.square()).transpose(1, 2), overlap)
 
     def __add__(self, other: "ErrorSpectra") -> "ErrorSpectra":
         return ErrorSpectra(self.error + other.error, self.overlap + other.overlap)
@@ -68,7 +70,8 @@ class ErrorSpectra:
         said = self.error.double() + worth / pairs * meet.spectra(s)
         for _ in range(ROUNDS):
             expected = (1 + worth / pairs) * meet.spectra(factor * s)
-            factor = _smooth(factor * (said / expected.clamp_min(1e-12)).sqrt()).clamp(*FACTORS)
+            # Neighbouring degrees have nearly the same, or rounds would sharpen what is chance.
+            factor = smoothed(factor * (said / expected.clamp_min(1e-12)).sqrt()).clamp(*FACTORS)
         return factor.to(variance.dtype)
 
 
@@ -102,13 +105,6 @@ def resized(
     ]
 
 
-def _by_degree(prior: GaussianPrior, a: Tensor, degrees: int) -> Tensor:
+def _of_degrees(a: Tensor) -> Tensor:
     """Sums over the orders (..., degrees) of what coefficients have (..., degrees^2)."""
-    degree = prior.harmonics.degree[: degrees**2]
-    return torch.zeros(*a.shape[:-1], degrees).index_add_(-1, degree, a)
-
-
-def _smooth(factor: Tensor) -> Tensor:
-    """(nodes, degrees, channels): neighbouring degrees have nearly the same, or rounds would sharpen what is chance."""
-    wide = torch.cat([factor[:, :1], factor, factor[:, -1:]], 1)
-    return (wide[:, :-2] + 2 * factor + wide[:, 2:]) / 4
+    return torch.stack([of_degree.sum(-1) for of_degree in by_degree(a)], -1)

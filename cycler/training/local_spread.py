@@ -24,7 +24,7 @@ from dacycle.cycler.assimilation.local_error import node_weights, relative_sprea
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.bundle import NODES, Bundle
 from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, advance
-from dacycle.cycler.products.atomic import write_atomically
+from dacycle.cycler.products.arrays import write_arrays
 from dacycle.cycler.training.dataset import state
 from dacycle.cycler.training.error_tails import Sample
 from dacycle.cycler.training.unseen_worlds import UnseenWorld
@@ -79,12 +79,7 @@ class Case:
 
     def save(self, path: Path) -> None:
         """Whole or not at all."""
-
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:
-                np.savez(file, lack=self.lack, added=self.added, **vars(self.sample))
-
-        write_atomically(path, write)
+        write_arrays(path, lack=self.lack, added=self.added, **vars(self.sample))
 
     @classmethod
     def load(cls, path: Path) -> "Case":

@@ -11,13 +11,14 @@ from torch import Tensor
 from dacycle.cycler.assimilation.prior import DiffusionPrior
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.training.dataset import Dataset, state
+from dacycle.cycler.training.smoothing import smoothed
 
 __all__ = ["measured_small_scales"]
 
 EVERY = 8  # of the frames, two days: small scales have forgotten each other
 DRAWS = 16
 BOUNDS = 0.2, 2.5
-SMOOTHINGS = 4  # each by a quarter, a half, a quarter of three rows
+SMOOTHINGS = 4
 
 
 def measured_small_scales(prior: DiffusionPrior, bundle: Bundle, natures: Sequence[Dataset]) -> npt.NDArray[np.float32]:
@@ -50,6 +51,5 @@ def _square(prior: DiffusionPrior, bundle: Bundle, degrees: int, y: Tensor) -> T
 
 def _smooth(rows: Tensor) -> Tensor:
     for _ in range(SMOOTHINGS):
-        wide = torch.cat([rows[:, :1], rows, rows[:, -1:]], 1)
-        rows = (wide[:, :-2] + 2 * rows + wide[:, 2:]) / 4
+        rows = smoothed(rows)
     return rows
