@@ -24,7 +24,7 @@ from dacycle.emulators.grid import Grid, gaussian_grid
 from dacycle.emulators.season import season_basis
 from dacycle.errors import BundleError
 
-__all__ = ["NODES", "STATISTICS_HOURS", "Bundle", "Card", "Climatology", "NetworkCard", "open_bundle"]
+__all__ = ["NODES", "STATISTICS_HOURS", "Bundle", "Card", "Climatology", "NetworkCard", "inflation_of", "open_bundle"]
 
 FloatArray = npt.NDArray[np.float32]
 DEFAULT = Path(__file__).resolve().parent.parent / "emulators" / "bundles" / "default"
@@ -34,6 +34,7 @@ STATISTICS_HOURS = 12.0
 """The lead of the forecasts that a bundle's error statistics were estimated from."""
 NODES = (0.15, 0.45, 1.0, 2.0)
 """The relative spreads of an emulator's members that statistics by place are for (``assimilation/local_error.py``)."""
+LARGEST_INFLATION = 6.0  # of a variance: more would be to trust the network's members for nothing
 PACKED_MAXIMUM = 32766  # 32767 and its negative are netCDF's default fill value or next to it
 
 
@@ -105,7 +106,8 @@ class Bundle:
     """Both (nodes, degrees, channels, channels): as ``forecast_slope`` and ``forecast_error``, for places of several
     relative spreads of the emulator's members (``local_error.py``); None where nobody has measured it."""
     local_inflation: FloatArray | None = None
-    """(nodes, channels): on the variance that ``analysis_inflation`` adds there; None where nobody has measured it."""
+    """(terms, nodes, channels), of ``inflation_of``: on the variance that ``analysis_inflation`` adds there; None where
+    nobody has measured it."""
     states_error: FloatArray | None = None
     states_local_error: FloatArray | None = None
     """What ``forecast_error`` and ``local_error`` are in normalised anomalies, where the prior's variables are not
@@ -135,12 +137,23 @@ class Bundle:
         """(nodes, degrees, channels, channels): the same of places."""
         return self.local_error if self.states_local_error is None else self.states_local_error
 
+    def inflation(self, time: datetime) -> FloatArray | None:
+        """(nodes, channels): ``local_inflation`` of the date."""
+        return None if self.local_inflation is None else inflation_of(self.local_inflation, time)
+
     def index(self, name: str) -> int:
         """Position of a channel; BundleError when the bundle lacks it."""
         try:
             return [c.name for c in self.channels].index(name)
         except ValueError:
             raise BundleError(f"bundle {self.card.name} has no channel {name}; it has {self.card.channels}") from None
+
+
+def inflation_of(coefficients: FloatArray, time: datetime) -> FloatArray:
+    """Of the date, ``coefficients`` (terms, ...) being the mean over the year alone, or also cosine and sine of one
+    cycle a year; from 0 to LARGEST_INFLATION."""
+    value = np.tensordot(season_basis(time)[: len(coefficients)], coefficients, 1)
+    return np.asarray(value.clip(0.0, LARGEST_INFLATION), dtype=np.float32)
 
 
 def open_bundle(location: str) -> Bundle:
@@ -190,7 +203,9 @@ def open_bundle(location: str) -> Bundle:
         by_place = {"local_slope": (k, m, n, n), "local_error_covariance": (k, m, n, n)}
         measured = any(name in file.variables for name in by_place)
         slope, wrong = (read(name, *shape) if measured else None for name, shape in by_place.items())
-        factor = read("local_inflation", k, n) if "local_inflation" in file.variables else None
+        factor = read("local_inflation", k, n)[None] if "local_inflation" in file.variables else None
+        if factor is not None and "local_inflation_season" in file.variables:
+            factor = np.concatenate([factor, read("local_inflation_season", 2, k, n)])
         tails = read("error_tails", n) if "error_tails" in file.variables else None
         small = read("small_scales", n, grid.shape[0]) if "small_scales" in file.variables else None
         shapes = {"states_error_covariance": (m, n, n), "states_local_error_covariance": (k, m, n, n)}

@@ -68,6 +68,7 @@ def copy_bundle(bundle: Bundle, target: Path, version: str | None, scores: Mappi
 
 MEASURED = {
     "local_inflation": ("node", "channel"),
+    "local_inflation_season": ("annual", "node", "channel"),
     "error_tails": ("channel",),
     "small_scales": ("channel", "lat"),
     "states_error_covariance": ("degree", "channel", "channel_column"),

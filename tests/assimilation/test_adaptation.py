@@ -188,11 +188,34 @@ def test_a_wrong_observation_error_and_a_wrong_emulator_error_are_told_apart(tin
     assert np.median(factors.factor("forecast")) == pytest.approx(2.0, rel=0.35)
 
 
+def test_what_a_forecast_does_not_reach_is_as_large_as_the_bundle_says(tiny_bundle: Bundle) -> None:
+    """In a world without small scales r is found by a bundle that knows of it; another one takes errors for them."""
+    n = len(tiny_bundle.channels)
+    everywhere = replace(
+        tiny_bundle,
+        local_slope=np.stack([tiny_bundle.forecast_slope] * 4),
+        local_error=np.stack([tiny_bundle.forecast_error] * 4),
+    )
+    told = replace(everywhere, small_scales=np.full((n, tiny_bundle.grid.shape[0]), 0.1, np.float32))
+    right, wrong = (
+        learn_from_innovations(bundle, {}, 1.0, cycles=8, small=0.1, members=4)[0] for bundle in (told, everywhere)
+    )
+    assert np.mean(list(right.values())) == pytest.approx(1.0, abs=0.1)
+    assert np.mean(list(wrong.values())) < np.mean(list(right.values())) - 0.1
+
+
 def learn_from_innovations(
-    bundle: Bundle, wrong: dict[str, float], emulator: float, cycles: int = 20, sites: int = 180
+    bundle: Bundle,
+    wrong: dict[str, float],
+    emulator: float,
+    cycles: int = 20,
+    sites: int = 180,
+    small: float = 1.0,
+    members: int = 1,
 ) -> tuple[dict[str, float], Adaptation]:
     """The learnt factor of R per upper-air channel. Truth and forecasts are drawn from the bundle's own statistics,
-    with the emulator's error variance times ``emulator``; ``wrong``: variable -> the table's variance over the true."""
+    with the emulator's error variance times ``emulator``; ``wrong``: variable -> the table's variance over the true;
+    ``small``: factor on what the forecast does not reach; its ``members`` differ alike everywhere."""
     analyst = Analyst(bundle, Settings("oi"))
     prior, names = analyst.prior.gaussian, tuple(c.name for c in bundle.channels)
     upper = [c.name for c in bundle.channels if c.level_hpa is not None and c.variable != "q"]
@@ -210,7 +233,7 @@ def learn_from_innovations(
     for k in range(cycles):
         time = datetime(2001, 3, 1 + k // 2, 12 * (k % 2), tzinfo=UTC)
         # x = f + e with e ~ N(0, P) below the emulator's degrees, and the climate itself beyond them.
-        a = prior.colour(torch.randn(1, len(names), prior.harmonics.lmax**2, generator=generator))
+        a = small * prior.colour(torch.randn(1, len(names), prior.harmonics.lmax**2, generator=generator))
         left = torch.linalg.cholesky(torch.as_tensor(prior.covariance[:degrees] - error))
         f = torch.zeros_like(a)
         f[..., :count] = _coloured(prior, left, generator)
@@ -219,6 +242,9 @@ def learn_from_innovations(
             :, None, None
         ] * rng.normal(size=bundle.climatology.std.shape).astype(np.float32)
         forecast = coarsen(bundle, _fields(bundle, prior, f, time))
+        drawn = rng.standard_normal((members // 2, *forecast.shape[1:]), dtype=np.float32)
+        departures = drawn * bundle.climatology.std.mean((1, 2))[:, None, None]
+        forecast = np.concatenate([forecast + departures, forecast - departures]) if members > 1 else forecast
         batch = observed(bundle, truth, time, upper, rng, sites, wrong)
         known = adapt(bundle, analyst.prior, known.later(12.0), batch, forecast, 12.0)[1]
     r = dict(zip(names, known.factor("observation"), strict=True))

@@ -98,8 +98,9 @@ def test_the_spread_of_a_bundle_is_measured_by_place_and_goes_on_where_it_stoppe
     before, after = open_bundle(str(bundle)), open_bundle(str(tmp_path / "bundle"))
     assert before.local_inflation is None
     assert after.local_inflation is not None
-    assert after.local_inflation.shape == (4, 17)
-    assert not np.allclose(after.local_inflation, after.local_inflation[:1])
+    assert after.local_inflation.shape == (3, 4, 17)
+    assert not np.allclose(after.local_inflation[0], after.local_inflation[0, :1])
+    assert np.abs(after.local_inflation[1:]).max() > 0
     assert before.error_tails is None
     assert after.error_tails is not None
     assert after.error_tails.shape == (17,)
