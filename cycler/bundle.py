@@ -24,7 +24,7 @@ from dacycle.emulators.grid import Grid, gaussian_grid
 from dacycle.emulators.season import season_basis
 from dacycle.errors import BundleError
 
-__all__ = ["NODES", "STATISTICS_HOURS", "Bundle", "Card", "Climatology", "NetworkCard", "inflation_of", "open_bundle"]
+__all__ = ["NODES", "STATISTICS_HOURS", "Bundle", "Card", "Climatology", "NetworkCard", "open_bundle"]
 
 FloatArray = npt.NDArray[np.float32]
 DEFAULT = Path(__file__).resolve().parent.parent / "emulators" / "bundles" / "default"
@@ -34,7 +34,7 @@ STATISTICS_HOURS = 12.0
 """The lead of the forecasts that a bundle's error statistics were estimated from."""
 NODES = (0.15, 0.45, 1.0, 2.0)
 """The relative spreads of an emulator's members that statistics by place are for (``assimilation/local_error.py``)."""
-LARGEST_INFLATION = 6.0  # of a variance: more would be to trust the network's members for nothing
+LARGEST_SEASON = 5.0  # of its variance over the year's: beyond it the fit is at fault
 PACKED_MAXIMUM = 32766  # 32767 and its negative are netCDF's default fill value or next to it
 
 
@@ -106,8 +106,7 @@ class Bundle:
     """Both (nodes, degrees, channels, channels): as ``forecast_slope`` and ``forecast_error``, for places of several
     relative spreads of the emulator's members (``local_error.py``); None where nobody has measured it."""
     local_inflation: FloatArray | None = None
-    """(terms, nodes, channels), of ``inflation_of``: on the variance that ``analysis_inflation`` adds there; None where
-    nobody has measured it."""
+    """(nodes, channels): on the variance that ``analysis_inflation`` adds there; None where nobody has measured it."""
     states_error: FloatArray | None = None
     states_local_error: FloatArray | None = None
     """What ``forecast_error`` and ``local_error`` are in normalised anomalies, where the prior's variables are not
@@ -115,6 +114,9 @@ class Bundle:
     small_scales: FloatArray | None = None
     """(channels, nlat): factor on the standard deviation that the prior's covariance gives normalised anomalies of
     degrees beyond the forecast's (``small_scales.py``); None where nobody has measured it."""
+    seasonal_variance: FloatArray | None = None
+    """(4, channels, nlat): cosine and sine of one and two cycles a year, of the anomalies' variance over the year's;
+    None where nobody has measured it."""
     error_tails: FloatArray | None = None
     """(channels,): standard deviation of the logarithm of errors' size around what is expected (``tails.py``); None
     where nobody has measured it."""
@@ -137,9 +139,12 @@ class Bundle:
         """(nodes, degrees, channels, channels): the same of places."""
         return self.local_error if self.states_local_error is None else self.states_local_error
 
-    def inflation(self, time: datetime) -> FloatArray | None:
-        """(nodes, channels): ``local_inflation`` of the date."""
-        return None if self.local_inflation is None else inflation_of(self.local_inflation, time)
+    def variance(self, time: datetime) -> FloatArray:
+        """(channels, nlat): of the date's anomalies, over that of the whole year."""
+        if self.seasonal_variance is None:
+            return np.ones((len(self.channels), self.grid.shape[0]), np.float32)
+        value = 1 + np.tensordot(season_basis(time)[1:], self.seasonal_variance, 1)
+        return np.asarray(value.clip(1 / LARGEST_SEASON, LARGEST_SEASON), dtype=np.float32)
 
     def index(self, name: str) -> int:
         """Position of a channel; BundleError when the bundle lacks it."""
@@ -147,13 +152,6 @@ class Bundle:
             return [c.name for c in self.channels].index(name)
         except ValueError:
             raise BundleError(f"bundle {self.card.name} has no channel {name}; it has {self.card.channels}") from None
-
-
-def inflation_of(coefficients: FloatArray, time: datetime) -> FloatArray:
-    """Of the date, ``coefficients`` (terms, ...) being the mean over the year alone, or also cosine and sine of one
-    cycle a year; from 0 to LARGEST_INFLATION."""
-    value = np.tensordot(season_basis(time)[: len(coefficients)], coefficients, 1)
-    return np.asarray(value.clip(0.0, LARGEST_INFLATION), dtype=np.float32)
 
 
 def open_bundle(location: str) -> Bundle:
@@ -203,11 +201,10 @@ def open_bundle(location: str) -> Bundle:
         by_place = {"local_slope": (k, m, n, n), "local_error_covariance": (k, m, n, n)}
         measured = any(name in file.variables for name in by_place)
         slope, wrong = (read(name, *shape) if measured else None for name, shape in by_place.items())
-        factor = read("local_inflation", k, n)[None] if "local_inflation" in file.variables else None
-        if factor is not None and "local_inflation_season" in file.variables:
-            factor = np.concatenate([factor, read("local_inflation_season", 2, k, n)])
+        factor = read("local_inflation", k, n) if "local_inflation" in file.variables else None
         tails = read("error_tails", n) if "error_tails" in file.variables else None
         small = read("small_scales", n, grid.shape[0]) if "small_scales" in file.variables else None
+        season = read("seasonal_variance", 4, n, grid.shape[0]) if "seasonal_variance" in file.variables else None
         shapes = {"states_error_covariance": (m, n, n), "states_local_error_covariance": (k, m, n, n)}
         anomalies, local_anomalies = (
             read(name, *shape) if name in file.variables else None for name, shape in shapes.items()
@@ -228,5 +225,6 @@ def open_bundle(location: str) -> Bundle:
         states_error=anomalies,
         states_local_error=local_anomalies,
         small_scales=small,
+        seasonal_variance=season,
         error_tails=tails,
     )

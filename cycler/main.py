@@ -48,6 +48,10 @@ TRAINING = {
         "dacycle.cycler.training.response_command",
         "find how far a bundle's denoiser is to be believed, degree by degree",
     ),
+    "sizes": (
+        "dacycle.cycler.training.sizes_command",
+        "measure how large a climate's anomalies are at small scales and by season",
+    ),
     "local-errors": (
         "dacycle.cycler.training.local_errors_command",
         "measure where forecasts are wrong, by what their members' spread says",

@@ -61,12 +61,15 @@ def adapt(
         local = local_weights(bundle, world.climatology.std, climate, forecast, Age(hours, hours))
         departure = innovation - points.apply(expected(world, prior, forecast, batch, local)[None])[0]
     basis = bias_operator(points, climate, known)
-    small = _small_scales(bundle, points) if local is not None else None
+    season = points.of_latitude(torch.as_tensor(np.sqrt(bundle.variance(batch.analysis_time))))
+    small = None
+    if local is not None and bundle.small_scales is not None:
+        small = points.of_latitude(torch.as_tensor(bundle.small_scales))
     for c in range(len(known.channels)):
         rows = torch.nonzero(points.channel == c)[:, 0]
         if len(rows) < FEWEST:
             continue
-        own = _Channel(points, climate, c, rows, float(np.exp(factors[c, CLIMATE])), small)
+        own = _Channel(points, climate, c, rows, float(np.exp(factors[c, CLIMATE])), season, small)
         zonal = basis[:, rows].T.double()
         seen = innovation[rows].double() + zonal @ torch.as_tensor(known.bias[c])  # against the bundle's own mean
         free = [CLIMATE, BIAS, OBSERVATION] if forecast is None else [CLIMATE, BIAS]
@@ -119,24 +122,24 @@ def bias_operator(points: PointOperator, prior: GaussianPrior, known: Adaptation
     return points.of_anomalies(fields) / scale[points.channel]
 
 
-def _small_scales(bundle: Bundle, points: PointOperator) -> Tensor | None:
-    """The bundle's factor on what a forecast does not reach, at every value (n,)."""
-    factor = bundle.small_scales
-    if factor is None:
-        return None
-    rows = torch.as_tensor(factor, device=points.channel.device)
-    return points.of_own_channel(rows[..., None].expand(-1, -1, bundle.grid.shape[1]))
-
-
 class _Channel:
     """Covariances at the values ``rows`` of channel ``c``, in units of their errors; ``scale``: alpha^2 in them;
-    ``small`` (n,): factor on the standard deviation of what a forecast leaves as it was."""
+    factors on standard deviations (n,): ``season``, of the climate's at the date, ``small``, of what a forecast leaves
+    as it was."""
 
     def __init__(
-        self, points: PointOperator, prior: GaussianPrior, c: int, rows: Tensor, scale: float, small: Tensor | None
+        self,
+        points: PointOperator,
+        prior: GaussianPrior,
+        c: int,
+        rows: Tensor,
+        scale: float,
+        season: Tensor,
+        small: Tensor | None,
     ) -> None:
         self._points, self._rows, self._channel, self.scale = points, rows, c, scale
         self._own = prior.covariance[:, c, c]
+        self._season = season[rows]
         self._small = torch.ones(len(rows)) if small is None else small[rows]
         self._rest = torch.diag(prior.rest[c] * points.weights[rows].square().sum(-1))
 
@@ -160,8 +163,8 @@ class _Channel:
 
     @property
     def climate(self) -> Tensor:
-        """H C H' and the white rest, for alpha = 1."""
-        return (self.matrix(self._own) + self._rest) / self.scale
+        """H C H' and the white rest at the date, for alpha = 1."""
+        return self._season[:, None] * (self.matrix(self._own) + self._rest) * self._season / self.scale
 
     def unresolved(self, degrees: int) -> Tensor:
         """What a forecast of that many degrees leaves as it was."""

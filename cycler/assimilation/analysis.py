@@ -206,7 +206,7 @@ class Analyst:
             observations = self.observations(time, used, forecast, world, models, age)
             system = Conditioner(gaussian, gaussian.covariance, gaussian.rest, observations)
             bias = BiasTerm(system, adaptation) if adaptation.biased and len(used) else None
-            self._kept = key, Situation(world, system, bias, world.inflation(time))
+            self._kept = key, Situation(world, system, bias)
         return self._kept[1]
 
     def observations(
@@ -260,19 +260,17 @@ class Analyst:
 
 @dataclass(frozen=True)
 class Situation:
-    """``world``: the bundle with the climatology in force; ``bias``: what is still unknown of it, or None;
-    ``inflation`` (nodes, channels): the bundle's, of the date."""
+    """``world``: the bundle with the climatology in force; ``bias``: what is still unknown of it, or None."""
 
     world: Bundle
     system: Conditioner
     bias: BiasTerm | None
-    inflation: FloatArray | None = None
 
     @property
     def inflation_factor(self) -> Tensor | float:
         """On what is added to members (channels, nlat, nlon), by how much the forecast's members differ in a place; one
         where the bundle does not know, and where there is no such forecast."""
-        square, local = self.inflation, self.system.observations.local
+        square, local = self.world.local_inflation, self.system.observations.local
         if square is None or local is None:
             return 1.0
         return torch.einsum("nc,nij->cij", torch.as_tensor(square, device=local.weights.device), local.weights).sqrt()

@@ -91,6 +91,10 @@ class PointOperator:
         """``fields`` (channels, nlat, nlon) at the place and of the channel of every value (n,)."""
         return (fields.flatten(-2)[self.channel[:, None], self.corners] * self._interpolation).sum(-1)
 
+    def of_latitude(self, rows: Tensor) -> Tensor:
+        """The same of ``rows`` (channels, nlat)."""
+        return self.of_own_channel(rows[..., None].expand(-1, -1, self._shape[1]))
+
     def spectral_adjoint(self, z: Tensor, degrees: int | None = None) -> Tensor:
         """Y' H' z in the prior's scaled coefficients: (m, n) -> (m, channels, L*L), or that many degrees of them."""
         places = len(self._places)

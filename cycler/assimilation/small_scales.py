@@ -26,12 +26,12 @@ class SmallScales:
     def __init__(self, prior: GaussianPrior, factor: npt.NDArray[np.float32], balance: Balance | None) -> None:
         """``factor`` (channels, nlat), on standard deviations of x; ``balance``: B, where that is not the identity."""
         self._prior, self._balance = prior, balance
-        rows = torch.as_tensor(factor, device=prior.rest.device)
-        self._factor = rows[..., None].expand(-1, -1, prior.grid.shape[1])
+        self._rows = torch.as_tensor(factor, device=prior.rest.device)
+        self._factor = self._rows[..., None].expand(-1, -1, prior.grid.shape[1])
 
     def at(self, points: PointOperator) -> Tensor:
         """The factor at every value (n,)."""
-        return points.of_own_channel(self._factor)
+        return points.of_latitude(self._rows)
 
     def on(self, a: Tensor) -> Tensor:
         """Scaled coefficients (m, channels, L*L) -> the same of the field that is multiplied."""

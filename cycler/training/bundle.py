@@ -68,9 +68,9 @@ def copy_bundle(bundle: Bundle, target: Path, version: str | None, scores: Mappi
 
 MEASURED = {
     "local_inflation": ("node", "channel"),
-    "local_inflation_season": ("annual", "node", "channel"),
     "error_tails": ("channel",),
     "small_scales": ("channel", "lat"),
+    "seasonal_variance": ("season", "channel", "lat"),
     "states_error_covariance": ("degree", "channel", "channel_column"),
     "states_local_error_covariance": ("node", "degree", "channel", "channel_column"),
     "local_slope": ("node", "degree", "channel", "channel_column"),

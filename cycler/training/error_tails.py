@@ -7,7 +7,6 @@ those for which the histogram's bend (Jolliffe and Primo 2008) is zero.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,6 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.balance import Balance
 from dacycle.cycler.assimilation.tails import with_tails_of
-from dacycle.cycler.bundle import inflation_of
 from dacycle.cycler.experiments.osse_scores import rank_contrasts, ranked_places
 from dacycle.emulators.grid import Grid
 
@@ -30,13 +28,12 @@ TRIED = np.linspace(0.0, LONGEST, 11)
 
 @dataclass(frozen=True)
 class Sample:
-    """The analysis at ``time`` in places that are nearly uniform over the sphere, as normalised anomalies. ``members``
-    (N, channels, places) without anything added, in antithetic pairs; of the same shape, for a factor of one,
+    """One analysis at places that are nearly uniform over the sphere, as normalised anomalies. ``members`` (N,
+    channels, places) without anything added, in antithetic pairs; of the same shape, for a factor of one,
     ``deviations``: what is added to a channel as such, and ``followed``: what winds follow of what is added to the
     channel ``of`` (channels,), their height. ``weights`` (nodes, places) of relative spread; ``truth`` (channels,
     places)."""
 
-    time: datetime
     members: FloatArray
     deviations: FloatArray
     followed: FloatArray
@@ -46,14 +43,7 @@ class Sample:
 
     @classmethod
     def of_fields(
-        cls,
-        time: datetime,
-        grid: Grid,
-        balance: Balance | None,
-        members: Tensor,
-        given: Tensor,
-        weights: FloatArray,
-        truth: Tensor,
+        cls, grid: Grid, balance: Balance | None, members: Tensor, given: Tensor, weights: FloatArray, truth: Tensor
     ) -> "Sample":
         """Of whole fields (..., nlat, nlon); ``given``: what is added to the prior's variables for a factor of one."""
         own, of, followed = given.clone(), np.arange(given.shape[1]), torch.zeros_like(given)
@@ -64,23 +54,20 @@ class Sample:
         whole = (members.numpy(), own.numpy(), followed.numpy(), weights, truth.numpy())
         places = ranked_places(grid)
         m, d, f, w, x = (each.reshape(*each.shape[:-2], -1)[..., places].astype(np.float32) for each in whole)
-        return cls(time, m, d, f, of, w, x)
+        return cls(m, d, f, of, w, x)
 
     def drawn(self, square: FloatArray) -> FloatArray:
-        """The members with what they lack, for the factor's ``square`` (terms, nodes, channels) of ``inflation_of``."""
-        factor = np.sqrt(np.einsum("nc,np->cp", inflation_of(square, self.time), self.weights))
+        """The members with what they lack, for the factor's ``square`` (nodes, channels)."""
+        factor = np.sqrt(np.einsum("nc,np->cp", square, self.weights))
         added = factor * self.deviations + factor[self.of] * self.followed
         return np.asarray(self.members + added, dtype=np.float32)
 
 
 def error_tails(samples: Sequence[Sample], square: FloatArray) -> FloatArray:
-    """t (channels,), from 0 to LONGEST, with the factor's ``square`` (terms, nodes, channels).
-
-    ValueError without a sample.
-    """
+    """t (channels,), from 0 to LONGEST, with the factor's ``square`` (nodes, channels). ValueError without a sample."""
     if not samples:
         raise ValueError("the errors' tails cannot be judged without an analysis")
-    one = np.ones(square.shape[-1], np.float32)
+    one = np.ones(square.shape[1], np.float32)
     tried = np.stack([bends(samples, square, np.float32(t) * one) for t in TRIED])  # (tried, channels)
     return np.array([_crossing(column) for column in tried.T], np.float32)
 

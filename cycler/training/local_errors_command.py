@@ -6,7 +6,6 @@ OUT/bundle/         the bundle with the statistics found
 """
 
 import argparse
-from dataclasses import replace
 from functools import reduce
 from operator import add
 
@@ -28,17 +27,12 @@ def run(args: argparse.Namespace) -> int:
     from dacycle.cycler.assimilation.analysis import Analyst, Settings
     from dacycle.cycler.training.anomalies import Anomalies
     from dacycle.cycler.training.bundle import copy_bundle, write_measured
-    from dacycle.cycler.training.dataset import open_dataset
     from dacycle.cycler.training.local_cycle import Pair, followed, with_local_statistics
-    from dacycle.cycler.training.small_scales import measured_small_scales
     from dacycle.cycler.training.unseen_worlds import unseen_worlds
     from dacycle.emulators.registry import load_emulator
 
     bundle = begin(args)
     analyst, emulator = Analyst(bundle, Settings()), load_emulator(bundle)
-    natures = [open_dataset(location, bundle.grid.shape) for location in args.truth]
-    small = measured_small_scales(analyst.prior, bundle, natures)
-    bundle = replace(bundle, small_scales=small)
     anomalies, pairs = Anomalies(analyst.prior, len(bundle.forecast_error)), list[Pair]()
     for unseen in unseen_worlds(args, bundle, emulator):
         for pair in followed(unseen, analyst, anomalies, args.skip):
@@ -49,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     target = copy_bundle(bundle, args.out / "bundle", args.version, {"local_error_forecasts": len(pairs)})
     assert found.local_slope is not None
     assert found.local_error is not None
-    measured = {"local_slope": found.local_slope, "local_error_covariance": found.local_error, "small_scales": small}
+    measured = {"local_slope": found.local_slope, "local_error_covariance": found.local_error}
     if found.states_local_error is not None:
         measured["states_local_error_covariance"] = found.states_local_error
     write_measured(target / "statics.nc", **measured)

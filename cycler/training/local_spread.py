@@ -7,14 +7,11 @@ members is multiplied by a factor, whose square F has one value for each channel
 
     variance of the members without it + F x variance of what is added  =  square error of their mean.
 
-An emulator errs more in one season than in another, and by channel differently: F is a mean over the year and one cycle
-a year, for which the sides of the equation must agree on average, as such and weighted by the cycle's cosine and sine.
 From the same analyses follows how long the errors' tails are (``error_tails.py``).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -32,16 +29,12 @@ from dacycle.cycler.training.dataset import state
 from dacycle.cycler.training.error_tails import Sample
 from dacycle.cycler.training.unseen_worlds import UnseenWorld
 from dacycle.emulators.grid import Grid
-from dacycle.emulators.season import season_basis
 
 __all__ = ["Case", "Recording", "cycled", "inflation_square"]
 
 FloatArray = npt.NDArray[np.float32]
 Sums = npt.NDArray[np.float64]
-SEASON_TERMS = 3
-HELD = 0.25
-"""On the cycle of the year, as a share of the equations' own weight: what few worlds differ by is chance in part, and
-worlds of one season do not tell of it."""
+LARGEST = 6.0  # of the factor's square: more would be to trust the network's members for nothing
 
 
 @dataclass(frozen=True)
@@ -86,35 +79,24 @@ class Case:
 
     def save(self, path: Path) -> None:
         """Whole or not at all."""
-        kept = vars(self.sample) | {"time": np.array(self.sample.time.isoformat())}
-        write_arrays(path, lack=self.lack, added=self.added, **kept)
+        write_arrays(path, lack=self.lack, added=self.added, **vars(self.sample))
 
     @classmethod
     def load(cls, path: Path) -> "Case":
         """What ``save`` wrote."""
         with np.load(path, allow_pickle=False) as file:
-            kept = {field.name: file[field.name] for field in fields(Sample)}
-            kept["time"] = datetime.fromisoformat(str(kept["time"]))
-            return cls(file["lack"], file["added"], Sample(**kept))
+            sample = Sample(*(file[field.name] for field in fields(Sample)))
+            return cls(file["lack"], file["added"], sample)
 
 
 def inflation_square(cases: Sequence[Case]) -> FloatArray:
-    """(SEASON_TERMS, nodes, channels): the factor's square F, as ``inflation_of`` takes it. ValueError without a
-    case."""
+    """(nodes, channels): the factor's square F, from 0 to LARGEST. ValueError without a case."""
     if not cases:
         raise ValueError("the members' spread cannot be judged without an analysis")
-    lack, added = (np.stack([getattr(case, name) for case in cases]) for name in ("lack", "added"))
-    basis = np.stack([season_basis(case.sample.time)[:SEASON_TERMS] for case in cases]).astype(np.float64)
-    channels, nodes = lack.shape[1:]
-    matrix = np.einsum("ki,kj,kcnm->cinjm", basis, basis, added)
-    for term in range(1, SEASON_TERMS):
-        matrix[:, term, :, term] += HELD * added.sum(0)
-    size = SEASON_TERMS * nodes
-    matrix = matrix.reshape(channels, size, size)
-    matrix += 1e-9 * np.trace(matrix, axis1=1, axis2=2)[:, None, None] * np.eye(size)
-    right = np.einsum("ki,kcn->cin", basis, lack).reshape(channels, size, 1)
-    square = np.linalg.solve(matrix, right).reshape(channels, SEASON_TERMS, nodes)
-    return np.asarray(square.transpose(1, 2, 0), dtype=np.float32)
+    lack, added = (np.mean([getattr(case, name) for case in cases], 0) for name in ("lack", "added"))
+    tiny = 1e-9 * np.trace(added, axis1=1, axis2=2)[:, None, None] * np.eye(added.shape[-1])
+    square = np.linalg.solve(added + tiny, lack[..., None])[..., 0]
+    return np.asarray(square.clip(0.0, LARGEST).T, dtype=np.float32)
 
 
 class Recording(Analyst):
@@ -127,7 +109,8 @@ class Recording(Analyst):
 
     def added(self, situation: Situation, noises: Sequence[MemberNoise]) -> Tensor:
         """As ``Analyst.added``."""
-        self.world, self.deviations = situation.world, super().added(replace(situation, inflation=None), noises)
+        unit = replace(situation, world=replace(situation.world, local_inflation=None))
+        self.world, self.deviations = situation.world, super().added(unit, noises)
         self.factored = situation.inflation_factor * self.deviations
         return self.factored
 
@@ -162,5 +145,5 @@ def _case(bundle: Bundle, analyst: Recording, analysis: Analysis, truth: FloatAr
     given, factored = analyst.deviations.cpu(), analyst.factored.cpu()
     known, known_truth = prior.variables(x, world) - factored, prior.variables(exact, world)[0]
     without = x - prior.anomalies(factored, world)
-    sample = Sample.of_fields(analysis.time, bundle.grid, prior.balance_in(world), without, given, weights, exact[0])
+    sample = Sample.of_fields(bundle.grid, prior.balance_in(world), without, given, weights, exact[0])
     return Case.of(bundle.grid, weights, known.numpy(), given.numpy(), known_truth.numpy(), sample)

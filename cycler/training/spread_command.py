@@ -54,12 +54,10 @@ def run(args: argparse.Namespace) -> int:
     some(args, len(cases))
     found = Spread.of(cases).beside(known)
     target = copy_bundle(bundle, args.out / "bundle", args.version, {"inflation_analyses": found.analyses})
-    measured = {"local_inflation": found.square[0], "local_inflation_season": found.square[1:]}
-    write_measured(target / "statics.nc", **measured, error_tails=found.tails)
-    for node, mean, cosine, sine in zip(NODES, *found.square, strict=True):
-        swing = np.hypot(cosine, sine)
-        told = "  ".join(f"{c.name} {m:.2f} +- {s:.2f}" for c, m, s in zip(bundle.channels, mean, swing, strict=True))
-        print(f"relative spread {node}: factor on the variance that is added, over the year: {told}")
+    write_measured(target / "statics.nc", local_inflation=found.square, error_tails=found.tails)
+    for node, row in zip(NODES, np.sqrt(found.square), strict=True):
+        told = "  ".join(f"{c.name} {factor:.2f}" for c, factor in zip(bundle.channels, row, strict=True))
+        print(f"relative spread {node}: factor on what is added: {told}")
     print("tails: " + "  ".join(f"{c.name} {t:.2f}" for c, t in zip(bundle.channels, found.tails, strict=True)))
     print(*judged(by_world, known), f"bundle {target}", sep="\n")
     return 0
@@ -81,8 +79,7 @@ def judged(by_world: "Mapping[str, Sequence[Case]]", known: "Spread | None" = No
 
 @dataclass(frozen=True)
 class Spread:
-    """What so many ``analyses`` say: the factor's ``square`` (terms, nodes, channels), of ``inflation_of``, and the
-    ``tails`` (channels,)."""
+    """What so many ``analyses`` say: the factor's ``square`` (nodes, channels) and the ``tails`` (channels,)."""
 
     analyses: int
     square: FloatArray
@@ -103,9 +100,7 @@ class Spread:
             return self
         analyses = self.analyses + known.analyses
         new, old = np.float32(self.analyses / analyses), np.float32(known.analyses / analyses)
-        square = new * self.square
-        square[: len(known.square)] += old * known.square
-        return Spread(analyses, square, new * self.tails + old * known.tails)
+        return Spread(analyses, new * self.square + old * known.square, new * self.tails + old * known.tails)
 
 
 def _known(bundle: Bundle, analyses: int) -> Spread | None:

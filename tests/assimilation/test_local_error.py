@@ -22,7 +22,6 @@ from dacycle.cycler.assimilation.posterior import gaussian_deviations, gaussian_
 from dacycle.cycler.assimilation.sampler import sample
 from dacycle.cycler.assimilation.small_scales import SmallScales
 from dacycle.cycler.bundle import NODES, Bundle
-from dacycle.emulators.season import season_basis
 from tests.assimilation.test_analysis import made_up
 from tests.assimilation.test_closed_form import (
     CHANNELS,
@@ -232,7 +231,7 @@ def test_what_is_added_follows_channel_and_what_the_forecasts_spread_says(tiny_b
     without = replace(plain, analysis_inflation=np.zeros(8, np.float32))
     before, same, chosen = (
         Analyst(b, Settings(steps=4)).draw(TIME, batch, forecast, [1, 2], 0)
-        for b in (without, *(replace(plain, local_inflation=of[None]) for of in (even, other)))
+        for b in (without, replace(plain, local_inflation=even), replace(plain, local_inflation=other))
     )
     scale = plain.climatology.std
     np.testing.assert_allclose(chosen[:, 3] / scale[3], before[:, 3] / scale[3], atol=1e-5)
@@ -241,11 +240,6 @@ def test_what_is_added_follows_channel_and_what_the_forecasts_spread_says(tiny_b
     np.testing.assert_allclose(added[1][:, north], added[0][:, north], atol=1e-3)
     assert np.square(added[1][:, south]).mean() > 2.0 * np.square(added[0][:, south]).mean()
     np.testing.assert_allclose(added[1].mean(0), 0.0, atol=1e-3)  # the mean of a pair stays
-    # A mean over the year and its cycle that make the same of the date.
-    year = season_basis(TIME)
-    turned = np.stack([other - year[1] * (even - other), even - other, 0 * even]).astype(np.float32)
-    seasonal = Analyst(replace(plain, local_inflation=turned), Settings(steps=4)).draw(TIME, batch, forecast, [1, 2], 0)
-    np.testing.assert_allclose(seasonal / scale, chosen / scale, atol=1e-4)
 
 
 def test_only_the_methods_that_say_so_take_the_error_by_place(tiny_bundle: Bundle) -> None:

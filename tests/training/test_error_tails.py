@@ -1,14 +1,13 @@
 """The errors' tails, found in worlds where they are known."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from dacycle.cycler.training.error_tails import LONGEST, Sample, bends, error_tails
 
-SQUARE = np.array([[[1.0, 0.5], [2.0, 1.0]]], np.float32)  # (terms, nodes, channels)
+SQUARE = np.array([[1.0, 0.5], [2.0, 1.0]], np.float32)  # (nodes, channels)
 
 
 def sample(number: int, tails: list[float]) -> Sample:
@@ -16,7 +15,7 @@ def sample(number: int, tails: list[float]) -> Sample:
     rng = np.random.default_rng(number)
     pairs, places, t = 4, 2000, np.array(tails)[:, None]
     weights = np.stack([share := rng.random(places), 1 - share])
-    factor = np.sqrt(np.einsum("nc,np->cp", SQUARE[0], weights))
+    factor = np.sqrt(np.einsum("nc,np->cp", SQUARE, weights))
 
     def both(half: np.ndarray) -> np.ndarray:
         return np.stack([half, -half], 1).reshape(-1, *half.shape[1:]).astype(np.float32)
@@ -24,7 +23,6 @@ def sample(number: int, tails: list[float]) -> Sample:
     base, added = rng.standard_normal((2, pairs + 1, 2, places))
     truth = (base[-1] + factor * added[-1]) * np.exp(t * rng.standard_normal((1, places)) - t**2)
     return Sample(
-        datetime(2001, 1, 1, tzinfo=UTC),
         both(base[:-1]),
         both(added[:-1]),
         0 * both(added[:-1]),

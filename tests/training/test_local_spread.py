@@ -1,6 +1,5 @@
 """What members lack in spread by channel and place, against a world where it is known."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +7,12 @@ import pytest
 import torch
 
 from dacycle.cycler.assimilation.local_error import node_weights
-from dacycle.cycler.bundle import NODES, inflation_of
+from dacycle.cycler.bundle import NODES
 from dacycle.cycler.experiments.osse_scores import ranked_places
-from dacycle.cycler.training import local_spread
 from dacycle.cycler.training.error_tails import Sample
 from dacycle.cycler.training.local_spread import Case, inflation_square
 from dacycle.cycler.training.spread_command import Spread, judged
 from dacycle.emulators.grid import gaussian_grid
-from dacycle.emulators.season import season_basis
 
 GRID, CHANNELS = gaussian_grid(32, 64), 2
 SPREAD = np.exp(np.sin(np.deg2rad(GRID.lat))[:, None] * 1.5) * np.ones(GRID.shape)
@@ -23,11 +20,7 @@ WEIGHTS = node_weights(torch.as_tensor(SPREAD, dtype=torch.float32), NODES).nump
 WANTED = np.array([[0.5, 1.0, 1.5, 2.0], [2.0, 1.0, 1.0, 0.25]]).T  # (nodes, channels)
 
 
-JANUARY, JULY = datetime(2001, 1, 1, tzinfo=UTC), datetime(2001, 7, 2, 12, tzinfo=UTC)
-SEASONS = [JANUARY + timedelta(days=91.3 * number) for number in range(4)]
-
-
-def case(number: int, kept: float = 0.4, wanted: np.ndarray = WANTED, time: datetime = JANUARY) -> Case:
+def case(number: int, kept: float = 0.4, wanted: np.ndarray = WANTED) -> Case:
     """Truth of unit variance around the mean, members of the share ``kept`` of it; the rest is what is added, for a
     factor whose square is ``wanted`` at the nodes."""
     rng = np.random.default_rng(number)
@@ -43,34 +36,17 @@ def case(number: int, kept: float = 0.4, wanted: np.ndarray = WANTED, time: date
     mean = draw(1)
     truth, places = (mean + draw(1))[0], ranked_places(GRID)
     m, d, w, x = (f.reshape(*f.shape[:-2], -1)[..., places] for f in (mean + members, added, WEIGHTS, truth))
-    return Case.of(GRID, WEIGHTS, mean + members, added, truth, Sample(time, m, d, 0 * d, np.arange(CHANNELS), w, x))
+    return Case.of(GRID, WEIGHTS, mean + members, added, truth, Sample(m, d, 0 * d, np.arange(CHANNELS), w, x))
 
 
 def test_the_factor_closes_the_gap_by_channel_and_node() -> None:
-    for times in (SEASONS, [JULY]):  # of one season alone nothing is said about others
-        found = inflation_square([case(number, time=times[number % len(times)]) for number in range(60)])
-        assert found.shape == (3, *WANTED.shape)
-        np.testing.assert_allclose(found[0], WANTED, rtol=0.12)
-        np.testing.assert_allclose(found[1:], 0.0, atol=0.25)
-
-
-def test_the_factor_follows_the_season_as_far_as_it_is_let(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wanted(time: datetime) -> np.ndarray:
-        return WANTED * (1 + 0.5 * season_basis(time)[1])
-
-    cases = [case(number, wanted=wanted(time), time=time) for number in range(60) for time in SEASONS]
-    found = inflation_square(cases)
-    np.testing.assert_allclose(inflation_of(found, JANUARY), WANTED * (1 + 0.5 / 1.5), rtol=0.15)
-    np.testing.assert_allclose(inflation_of(found, JULY), WANTED * (1 - 0.5 / 1.5), rtol=0.15)
-    monkeypatch.setattr(local_spread, "HELD", 0.0)
-    free = inflation_square(cases)
-    np.testing.assert_allclose(inflation_of(free, JANUARY), wanted(JANUARY), rtol=0.15)
-    np.testing.assert_allclose(inflation_of(free, JULY), wanted(JULY), rtol=0.2)
+    found = inflation_square([case(number) for number in range(60)])
+    np.testing.assert_allclose(found, WANTED, rtol=0.12)
 
 
 def test_members_with_too_much_spread_are_given_none() -> None:
     found = inflation_square([case(number, kept=2.0) for number in range(10)])
-    np.testing.assert_array_equal(inflation_of(found, JANUARY), 0.0)
+    np.testing.assert_array_equal(found, 0.0)
 
 
 def test_every_world_is_judged_by_what_the_others_say() -> None:
@@ -85,16 +61,14 @@ def test_every_world_is_judged_by_what_the_others_say() -> None:
 
 def test_what_was_known_before_counts_for_as_many_analyses_as_it_rests_on() -> None:
     cases = [case(number) for number in range(6)]
-    # What is known may be of a bundle that knows no season.
-    new, known = Spread.of(cases), Spread(12, 3 * WANTED[None].astype(np.float32), np.array([0.5, 0.25], np.float32))
+    new, known = Spread.of(cases), Spread(12, 3 * WANTED.astype(np.float32), np.array([0.5, 0.25], np.float32))
     both = new.beside(known)
     assert (new.analyses, both.analyses) == (6, 18)
-    np.testing.assert_allclose(both.square[0], new.square[0] / 3 + 2 * WANTED, rtol=1e-5)
-    np.testing.assert_allclose(both.square[1:], new.square[1:] / 3, rtol=1e-5)
+    np.testing.assert_allclose(both.square, new.square / 3 + 2 * WANTED, rtol=1e-5)
     np.testing.assert_allclose(both.tails, new.tails / 3 + known.tails * 2 / 3, rtol=1e-5)
     assert new.beside(None) is new
     # One world alone is judged by what was known: too much spread, a dome.
-    right = Spread(12, WANTED[None].astype(np.float32), 0 * known.tails)
+    right = Spread(12, WANTED.astype(np.float32), 0 * known.tails)
     (dome,), (flat,) = (judged({"a.nc": cases}, before) for before in (known, right))
     assert float(dome.split("bend by ")[1].split(" on")[0]) < -0.15
     assert abs(float(flat.split("bend by ")[1].split(" on")[0])) < 0.03
@@ -106,9 +80,7 @@ def test_a_case_comes_back_from_its_file(tmp_path: Path) -> None:
     after = Case.load(tmp_path / "case.npz")
     for name in ("lack", "added"):
         np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
-    assert after.sample.time == before.sample.time
-    for name in set(vars(before.sample)) - {"time"}:
-        values = getattr(before.sample, name)
+    for name, values in vars(before.sample).items():
         np.testing.assert_array_equal(getattr(after.sample, name), values)
     assert before.sample.members.shape == (8, CHANNELS, before.sample.truth.shape[1])
 
