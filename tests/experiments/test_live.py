@@ -42,7 +42,7 @@ def test_page_is_there_before_the_first_cycle_is_done(tmp_path: Path) -> None:
             began = time.monotonic()
             told = next(line for line in process.stdout if "started" in line)
             address = re.findall(r"url=(\S+)", told)[0]
-            while "2001-08-25 00" not in httpx.get(f"{address}parts/cycles").text:
+            while "2001-08-25 00" not in httpx.get(f"{address}parts/cycles", timeout=30).text:
                 assert time.monotonic() - began < 60
                 time.sleep(0.2)
             process.send_signal(signal.SIGINT)
