@@ -26,18 +26,14 @@ def seasonal_variance(data: EmulatorData, grid: Grid) -> npt.NDArray[np.float32]
     Anomalies are from the run's own annual cycle, in units of their standard deviation at each point.
     """
     cycle = annual_cycle(data).coefficients.astype(np.float32)
-    total = np.zeros(data.states.shape[1:])
-    squares = np.empty(data.states.shape[:3])
     bases = np.stack([season_basis(time) for time in data.times])
+    sums = np.zeros((5, *data.states.shape[1:]))
     for state, basis in zip(data.states, bases, strict=True):
-        total += np.square(state - np.tensordot(basis, cycle, 1))
-    for number, (state, basis) in enumerate(zip(data.states, bases, strict=True)):
-        squares[number] = (np.square(state - np.tensordot(basis, cycle, 1)) / total).mean(-1)
-    normal, right = bases.T @ bases, np.tensordot(bases.T, squares, 1)
-    fitted = np.linalg.solve(normal, right.reshape(5, -1)).reshape(right.shape)
+        square = np.square(state - np.tensordot(basis, cycle, 1))
+        sums += basis[:, None, None, None] * square
+    right = (sums / sums[0]).mean(-1)  # the first of the basis is one: its sum is the point's variance
+    fitted = np.linalg.solve(bases.T @ bases, right.reshape(5, -1)).reshape(right.shape)
     relative = torch.as_tensor(fitted[1:] / fitted[:1]).flatten(0, 1)
-    for _ in range(SMOOTHINGS):
-        relative = smoothed(relative)
-    rows = relative.numpy().reshape(4, *right.shape[1:])
+    rows = smoothed(relative, SMOOTHINGS).numpy().reshape(4, *right.shape[1:])
     fine = [[np.interp(grid.lat[::-1], data.grid.lat[::-1], row[::-1])[::-1] for row in term] for term in rows]
     return np.asarray(fine, dtype=np.float32)

@@ -32,7 +32,7 @@ def measured_small_scales(prior: DiffusionPrior, bundle: Bundle, natures: Sequen
     ]
     generator = torch.Generator().manual_seed(0)
     drawn = [_square(prior, bundle, degrees, prior.gaussian.sample(1, generator)[1]) for _ in range(DRAWS)]
-    truth, expected = (_smooth(torch.stack(squares).mean(0)) for squares in (seen, drawn))
+    truth, expected = (smoothed(torch.stack(squares).mean(0), SMOOTHINGS) for squares in (seen, drawn))
     return np.asarray((truth / expected.clamp_min(1e-12)).sqrt().clamp(*BOUNDS).numpy(), dtype=np.float32)
 
 
@@ -47,9 +47,3 @@ def _square(prior: DiffusionPrior, bundle: Bundle, degrees: int, y: Tensor) -> T
     a = prior.gaussian.analyse(y)
     a[..., : degrees**2] = 0
     return prior.anomalies(prior.gaussian.synthesise(a), bundle)[0].square().mean(-1)
-
-
-def _smooth(rows: Tensor) -> Tensor:
-    for _ in range(SMOOTHINGS):
-        rows = smoothed(rows)
-    return rows
