@@ -204,6 +204,38 @@ def test_what_a_forecast_does_not_reach_is_as_large_as_the_bundle_says(tiny_bund
     assert np.mean(list(wrong.values())) < np.mean(list(right.values())) - 0.1
 
 
+def test_soundings_of_a_calm_season_do_not_make_the_world_a_calm_one(tiny_bundle: Bundle) -> None:
+    """Innovations from the north in its calm season; the world's variance over the year is the bundle's."""
+    north = np.clip(tiny_bundle.grid.lat / 30, -1, 1).astype(np.float32)
+    first_harmonic = np.stack([-0.5 * north, 0 * north, 0 * north, 0 * north])
+    season = np.repeat(first_harmonic[:, None], len(tiny_bundle.channels), 1)
+    told = replace(tiny_bundle, seasonal_variance=season)
+    right, wrong = climate_from_innovations(told, told), climate_from_innovations(told, tiny_bundle)
+    assert right == pytest.approx(1.0, abs=0.12)
+    assert wrong == pytest.approx(0.5, abs=0.12)
+
+
+def climate_from_innovations(world: Bundle, bundle: Bundle, cycles: int = 16) -> float:
+    """alpha^2 (median over upper-air channels) that ``bundle`` finds from soundings north of 30 degrees in January,
+    where anomalies have the size that ``world`` gives to the date."""
+    analyst = Analyst(bundle, Settings("oi"))
+    prior, names = analyst.prior.gaussian, tuple(c.name for c in bundle.channels)
+    upper = [c.name for c in bundle.channels if c.level_hpa is not None and c.variable != "q"]
+    rng, generator = np.random.default_rng(7), torch.Generator().manual_seed(7)
+    known = Adaptation.ignorant(names)
+    for k in range(cycles):
+        time = datetime(2001, 1, 1 + k // 2, 12 * (k % 2), tzinfo=UTC)
+        a = prior.colour(torch.randn(1, len(names), prior.harmonics.lmax**2, generator=generator))
+        white = rng.standard_normal(world.climatology.std.shape) * prior.rest.sqrt().numpy()[:, None, None]
+        anomaly = (prior.synthesise(a)[0].numpy() + white) * np.sqrt(world.variance(time))[..., None]
+        truth = (world.climatology.mean(time) + world.climatology.std * anomaly).astype(np.float32)
+        batch = observed(bundle, truth, time, upper, rng, 120, {}, south=30.0)
+        # A new sample each time, without a forecast: what is known goes on, its certainty is added up.
+        known = adapt(bundle, analyst.prior, known, batch, None, 0.0)[1]
+    alpha = dict(zip(names, known.factor("climate"), strict=True))
+    return float(np.median([alpha[name] for name in upper]))
+
+
 def learn_from_innovations(
     bundle: Bundle,
     wrong: dict[str, float],
@@ -259,9 +291,11 @@ def observed(
     rng: np.random.Generator,
     sites: int,
     wrong: dict[str, float],
+    south: float = -90.0,
 ) -> ObservationBatch:
-    """Values of ``truth`` at random places with the table's errors; the batch claims ``wrong`` times that variance."""
-    lat, lon = np.rad2deg(np.arcsin(rng.uniform(-1, 1, sites))), rng.uniform(0, 360, sites)
+    """Values of ``truth`` at random places north of ``south`` with the table's errors; the batch claims ``wrong``
+    times that variance."""
+    lat, lon = np.rad2deg(np.arcsin(rng.uniform(np.sin(np.deg2rad(south)), 1, sites))), rng.uniform(0, 360, sites)
     exact = at_places(time, channels, lat, lon)
     values = observe(bundle, truth[None], exact)[0] + exact.sigma * rng.standard_normal(len(exact))
     claimed = np.array([np.sqrt(wrong.get(name[0], 1.0)) for name in exact.channel.tolist()])
