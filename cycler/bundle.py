@@ -115,8 +115,8 @@ class Bundle:
     """(channels, nlat): factor on the standard deviation that the prior's covariance gives normalised anomalies of
     degrees beyond the forecast's (``small_scales.py``); None where nobody has measured it."""
     seasonal_variance: FloatArray | None = None
-    """(4, channels, nlat): cosine and sine of one and two cycles a year, of the anomalies' variance over the year's;
-    None where nobody has measured it."""
+    """(4, channels, h, w): cosine and sine of one and two cycles a year, of the anomalies' variance over the year's, on
+    the emulator's grid; None where nobody has measured it."""
     error_tails: FloatArray | None = None
     """(channels,): standard deviation of the logarithm of errors' size around what is expected (``tails.py``); None
     where nobody has measured it."""
@@ -140,9 +140,9 @@ class Bundle:
         return self.local_error if self.states_local_error is None else self.states_local_error
 
     def variance(self, time: datetime) -> FloatArray:
-        """(channels, nlat): of the date's anomalies, over that of the whole year."""
+        """(channels, h, w): of the date's anomalies, over that of the whole year, on the emulator's grid."""
         if self.seasonal_variance is None:
-            return np.ones((len(self.channels), self.grid.shape[0]), np.float32)
+            return np.ones((len(self.channels), *self.coarse.shape), np.float32)
         value = 1 + np.tensordot(season_basis(time)[1:], self.seasonal_variance, 1)
         return np.asarray(value.clip(1 / LARGEST_SEASON, LARGEST_SEASON), dtype=np.float32)
 
@@ -204,7 +204,7 @@ def open_bundle(location: str) -> Bundle:
         factor = read("local_inflation", k, n) if "local_inflation" in file.variables else None
         tails = read("error_tails", n) if "error_tails" in file.variables else None
         small = read("small_scales", n, grid.shape[0]) if "small_scales" in file.variables else None
-        season = read("seasonal_variance", 4, n, grid.shape[0]) if "seasonal_variance" in file.variables else None
+        season = read("seasonal_variance", 4, n, *coarse.shape) if "seasonal_variance" in file.variables else None
         shapes = {"states_error_covariance": (m, n, n), "states_local_error_covariance": (k, m, n, n)}
         anomalies, local_anomalies = (
             read(name, *shape) if name in file.variables else None for name, shape in shapes.items()

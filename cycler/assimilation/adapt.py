@@ -11,6 +11,7 @@ forecast is there, and then leaves r to the second.
 """
 
 from dataclasses import replace
+from datetime import datetime
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch import Tensor
 from dacycle.cycler.assimilation.adaptation import BOUNDS, ZONAL_DEGREES, Adaptation, zonal_basis
 from dacycle.cycler.assimilation.ageing import Age
 from dacycle.cycler.assimilation.calibrated import calibrated
-from dacycle.cycler.assimilation.fields import lift
+from dacycle.cycler.assimilation.fields import lift, regrid
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.local_error import local_weights
 from dacycle.cycler.assimilation.points import PointOperator, point_operator
@@ -61,7 +62,7 @@ def adapt(
         local = local_weights(bundle, world.climatology.std, climate, forecast, Age(hours, hours))
         departure = innovation - points.apply(expected(world, prior, forecast, batch, local)[None])[0]
     basis = bias_operator(points, climate, known)
-    season = points.of_latitude(torch.as_tensor(np.sqrt(bundle.variance(batch.analysis_time))))
+    season = points.of_own_channel(_season(bundle, batch.analysis_time))
     small = None
     if local is not None and bundle.small_scales is not None:
         small = points.of_latitude(torch.as_tensor(bundle.small_scales))
@@ -95,6 +96,13 @@ def adapt(
         return replace(known, factors=present), after
     prior_bias = factors[:, BIAS, None, None]
     return replace(known, factors=present, bias_covariance=np.exp(prior_bias) * np.eye(ZONAL_DEGREES)), after
+
+
+def _season(bundle: Bundle, time: datetime) -> Tensor:
+    """(channels, nlat, nlon): the date's standard deviation of anomalies over the year's, on the analysis grid."""
+    if bundle.seasonal_variance is None:
+        return torch.ones(len(bundle.channels), *bundle.grid.shape)
+    return regrid(torch.as_tensor(np.sqrt(bundle.variance(time))), bundle.coarse, bundle.grid)
 
 
 def expected(

@@ -70,7 +70,7 @@ MEASURED = {
     "local_inflation": ("node", "channel"),
     "error_tails": ("channel",),
     "small_scales": ("channel", "lat"),
-    "seasonal_variance": ("season", "channel", "lat"),
+    "seasonal_variance": ("season", "channel", "coarse_lat", "coarse_lon"),
     "states_error_covariance": ("degree", "channel", "channel_column"),
     "states_local_error_covariance": ("node", "degree", "channel", "channel_column"),
     "local_slope": ("node", "degree", "channel", "channel_column"),

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", default="default")
     told = "runs on the bundle's grid, best of several seasons: small scales by channel and latitude"
     parser.add_argument("--data", nargs="+", default=[], help=told)
-    told = "a run of two years or more, on any grid: variance by season, channel and latitude"
+    told = "a run of two years or more, on any grid: variance by season, channel and place"
     parser.add_argument("--years", help=told)
     parser.add_argument("--version", help="of the new bundle; unset: the old one's")
     parser.add_argument("--out", type=Path, required=True)
@@ -53,11 +53,11 @@ def run(args: argparse.Namespace) -> int:
         run = open_dataset(args.years, bundle.coarse.shape)
         if (days := (run.times[-1] - run.times[0]).days) < 700:
             raise ConfigError(f"--years {args.years}: expected two years or more; got {days} days")
-        found = seasonal_variance(read_dataset(run, bundle.channels, bundle.coarse.shape), bundle.grid)
+        found = seasonal_variance(read_dataset(run, bundle.channels, bundle.coarse.shape))
         measured["seasonal_variance"] = found
-        swing = np.sqrt(np.square(found[:2]).sum(0)).max(1)
+        swing = np.sqrt(np.square(found[:2]).sum(0)).max((1, 2))
         told = "  ".join(f"{name} {most:.2f}" for name, most in zip(names, swing, strict=True))
-        print(f"variance over the year, largest swing of any latitude: {told}")
+        print(f"variance over the year, largest swing of any place: {told}")
     args.out.mkdir(parents=True, exist_ok=True)
     target = copy_bundle(bundle, args.out / "bundle", args.version, {})
     write_measured(target / "statics.nc", **measured)

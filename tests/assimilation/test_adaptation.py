@@ -12,7 +12,7 @@ from dacycle.cycler.assimilation.adaptation import BOUNDS, FACTORS, ZONAL_DEGREE
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
 from dacycle.cycler.assimilation.bias_term import BiasTerm
 from dacycle.cycler.assimilation.climate_map import into_bundle, into_world
-from dacycle.cycler.assimilation.fields import coarsen, observe
+from dacycle.cycler.assimilation.fields import coarsen, observe, regrid
 from dacycle.cycler.assimilation.gain import Conditioner
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.posterior import gaussian_posterior
@@ -206,8 +206,9 @@ def test_what_a_forecast_does_not_reach_is_as_large_as_the_bundle_says(tiny_bund
 
 def test_soundings_of_a_calm_season_do_not_make_the_world_a_calm_one(tiny_bundle: Bundle) -> None:
     """Innovations from the north in its calm season; the world's variance over the year is the bundle's."""
-    north = np.clip(tiny_bundle.grid.lat / 30, -1, 1).astype(np.float32)
-    first_harmonic = np.stack([-0.5 * north, 0 * north, 0 * north, 0 * north])
+    sine = np.sin(np.deg2rad(tiny_bundle.coarse.lat)).astype(np.float32)
+    north = np.broadcast_to(sine[:, None], tiny_bundle.coarse.shape)
+    first_harmonic = np.stack([-0.7 * north, 0 * north, 0 * north, 0 * north])
     season = np.repeat(first_harmonic[:, None], len(tiny_bundle.channels), 1)
     told = replace(tiny_bundle, seasonal_variance=season)
     right, wrong = climate_from_innovations(told, told), climate_from_innovations(told, tiny_bundle)
@@ -227,7 +228,8 @@ def climate_from_innovations(world: Bundle, bundle: Bundle, cycles: int = 16) ->
         time = datetime(2001, 1, 1 + k // 2, 12 * (k % 2), tzinfo=UTC)
         a = prior.colour(torch.randn(1, len(names), prior.harmonics.lmax**2, generator=generator))
         white = rng.standard_normal(world.climatology.std.shape) * prior.rest.sqrt().numpy()[:, None, None]
-        anomaly = (prior.synthesise(a)[0].numpy() + white) * np.sqrt(world.variance(time))[..., None]
+        size = regrid(torch.as_tensor(world.variance(time)), world.coarse, world.grid).sqrt().numpy()
+        anomaly = (prior.synthesise(a)[0].numpy() + white) * size
         truth = (world.climatology.mean(time) + world.climatology.std * anomaly).astype(np.float32)
         batch = observed(bundle, truth, time, upper, rng, 120, {}, south=30.0)
         # A new sample each time, without a forecast: what is known goes on, its certainty is added up.
