@@ -162,10 +162,7 @@ class LocalBackground:
         return nodes.view(len(white), len(self._roots), -1, nodes.shape[-1])
 
     def matrix(self) -> Tensor:
-        if self._small_at is None:
-            return self._points.matrix(self._beyond, self._roots, self._at_points)
-        beyond = self._points.matrix(self._beyond).mul_(self._small_at).mul_(self._small_at[:, None])
-        return beyond.add_(self._points.matrix(torch.zeros_like(self._beyond), self._roots, self._at_points))
+        return self._points.matrix(self._beyond, self._roots, self._at_points, self._small_at)
 
     def variance(self) -> Tensor:
         both = combinations_with_replacement(zip(self._at_points, self._roots, strict=True), 2)

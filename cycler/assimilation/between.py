@@ -62,6 +62,9 @@ class Parts:
         self._reach = 0 if near is None else near.degrees
         self._first = int(torch.nonzero(covariance.flatten(1).any(1))[0]) if covariance.any() else len(covariance)
         self._even = covariance[self._first :].permute(1, 2, 0)  # (channels, channels, degrees)
+        # Of the degrees that neither part has, no products of harmonics are made.
+        begin = 0 if self._reach else self._first
+        self._degrees = slice(begin, len(covariance) if self._first < len(covariance) else self._reach)
         self._known: dict[tuple[tuple[int, ...], tuple[int, ...]], list[list[Tensor]]] = {}
 
     def panels(self) -> list[Panel]:
@@ -78,7 +81,8 @@ class Parts:
         """For a few places of ``one`` at a time and all of ``other``: which of ``one``, and for the kinds s and r
         [s][r] their covariances (channels of s, channels of r, few * others)."""
         of_channels = self._of_channels(one.nodes, other.nodes)
-        kernel = torch.stack([a @ b.T for a, b in zip(one.rows, other.rows, strict=True)])
+        rows = zip(one.rows[self._degrees], other.rows[self._degrees], strict=True)
+        kernel = torch.stack([a @ b.T for a, b in rows])
         kernel = kernel.view(len(kernel), len(self._seen), len(one), len(self._seen), len(other))
         for first in range(0, len(one), ROWS):
             few = slice(first, min(first + ROWS, len(one)))
@@ -89,7 +93,7 @@ class Parts:
             yield few, [self._of_kind(s, of_kind, kernel[:, s, few], weights) for s, of_kind in enumerate(of_channels)]
 
     def _of_kind(self, s: int, of_channels: Sequence[Tensor], kernel: Tensor, weights: Tensor | None) -> list[Tensor]:
-        """``between`` for rows of the kind ``s`` and each other; ``kernel`` (L, few, kinds, others)."""
+        """``between`` for rows of the kind ``s`` and each other; ``kernel`` (degrees, few, kinds, others)."""
         found = []
         for r, pairs in enumerate(of_channels):
             seen = pairs @ self._features(kernel[:, :, r], weights)
@@ -97,8 +101,8 @@ class Parts:
         return found
 
     def _features(self, kernel: Tensor, weights: Tensor | None) -> Tensor:
-        """(features, few * others) that ``_of_channels`` are multiplied with; ``kernel`` (L, few, others)."""
-        even = kernel[self._first :].flatten(1)
+        """(features, few * others) that ``_of_channels`` are multiplied with; ``kernel`` (degrees, few, others)."""
+        even = kernel[self._first - self._degrees.start :].flatten(1)
         if weights is None:
             return even
         return torch.cat([even, (weights * kernel[: self._reach]).flatten(2).flatten(0, 1)])

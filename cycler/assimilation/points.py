@@ -115,15 +115,27 @@ class PointOperator:
         """(n,): what a white rest of that variance (channels,) beyond the harmonics adds to each value's."""
         return self._places.rest(rest)[self.channel, self._place] * self.weights.square().sum(-1)
 
-    def matrix(self, covariance: Tensor, roots: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
+    def matrix(
+        self,
+        covariance: Tensor,
+        roots: Tensor | None = None,
+        weights: Tensor | None = None,
+        size: Tensor | None = None,
+    ) -> Tensor:
         """H V H' (n, n) for ``covariance`` (L, channels, channels): block by block over pairs of places.
 
         V may have more: Q Q' with Q = sum_k u_k R_k, ``roots`` R (nodes, degrees, channels, channels), symmetric, and
-        ``weights`` u (nodes, n) of the values, alike for those of one place.
+        ``weights`` u (nodes, n) of the values, alike for those of one place. ``size`` (n,): a factor on the values that
+        see ``covariance`` alone, alike for those of one channel and place.
         """
         near = None if roots is None or weights is None else Near(roots, weights[:, self._first])
-        parts = self._places.parts(covariance, near)
-        panels = parts.panels()
+        both = [self._places.parts(covariance, near)]
+        sizes = torch.ones(self._channels, len(self._places), device=covariance.device)
+        if size is not None:
+            sizes[self.channel, self._place] = size
+            alone = self._places.parts(covariance, None)
+            both = [alone] if near is None else [alone, self._places.parts(torch.zeros_like(covariance), near)]
+        panels = both[-1].panels()
         # In the order in which the places are worked on, blocks are slices.
         own = [self._values_at(panel.places) for panel in panels]
         ends = np.cumsum([0, *(len(values) for values, _ in own)]).tolist()
@@ -131,7 +143,11 @@ class PointOperator:
         order = torch.cat([self.channel[:0], *(values for values, _ in own)])
         result = torch.empty(len(self), len(self), device=covariance.device)
         for (i, one), (j, other) in combinations_with_replacement(enumerate(panels), 2):
-            block = self._places.block(parts, one, other)
+            block = self._places.block(both[0], one, other)
+            if size is not None:
+                block.mul_(sizes[:, one.places].flatten()[:, None]).mul_(sizes[:, other.places].flatten())
+            for rest in both[1:]:
+                block += self._places.block(rest, one, other)
             block = block.index_select(0, own[i][1]).index_select(1, own[j][1])
             result[slices[i], slices[j]] = block
             result[slices[j], slices[i]] = block.T
