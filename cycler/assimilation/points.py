@@ -129,12 +129,13 @@ class PointOperator:
         see ``covariance`` alone, alike for those of one channel and place.
         """
         near = None if roots is None or weights is None else Near(roots, weights[:, self._first])
-        both = [self._places.parts(covariance, near)]
-        sizes = torch.ones(self._channels, len(self._places), device=covariance.device)
-        if size is not None:
-            sizes[self.channel, self._place] = size
+        if size is None:
+            both = [self._places.parts(covariance, near)]
+        else:
             alone = self._places.parts(covariance, None)
             both = [alone] if near is None else [alone, self._places.parts(torch.zeros_like(covariance), near)]
+            sizes = torch.ones(self._channels, len(self._places), device=covariance.device)
+            sizes[self.channel, self._place] = size
         panels = both[-1].panels()
         # In the order in which the places are worked on, blocks are slices.
         own = [self._values_at(panel.places) for panel in panels]

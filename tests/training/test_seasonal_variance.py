@@ -1,4 +1,4 @@
-"""A climate whose variance follows season and latitude is found to do so."""
+"""A climate whose variance follows season and place is found to do so."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
