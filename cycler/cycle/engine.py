@@ -341,9 +341,13 @@ class Engine:
 
     def _tidy(self, record: CycleRecord) -> None:
         """Members on the analysis grid are in the products now."""
-        names = [name for name in self.ledger.artefacts(record.id, Stage.ASSIMILATE) if name.startswith("chunk-")]
-        if names:
-            self.workspace(record).discard(*names)
+        work = self.workspace(record)
+        # The folder is asked, too: a kill may come after the ledger forgot a file and before the file went.
+        there = {path.name for path in work.folder.glob("chunk-*")}
+        names = there.union(self.ledger.artefacts(record.id, Stage.ASSIMILATE))
+        chunks = sorted(name for name in names if name.startswith("chunk-"))
+        if chunks:
+            work.discard(*chunks)
 
     def discard(self, record: CycleRecord) -> None:
         """Let go of the files that a replaced cycle made."""
