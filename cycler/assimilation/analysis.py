@@ -204,8 +204,9 @@ class Analyst:
             self._kept = None  # let go of the old factor before the new one is made
             gaussian, world = self.prior.gaussian, adaptation.world(aged(self.bundle, age))
             observations = self.observations(time, used, forecast, world, models, age)
-            system = Conditioner(gaussian, gaussian.covariance, gaussian.rest, observations)
-            bias = BiasTerm(system, adaptation) if adaptation.biased and len(used) else None
+            biased = adaptation.biased and len(used) > 0
+            system = Conditioner(gaussian, gaussian.covariance, gaussian.rest, observations, factored=biased)
+            bias = BiasTerm(system, adaptation) if biased else None
             self._kept = key, Situation(world, system, bias)
         return self._kept[1]
 

@@ -26,6 +26,8 @@ from dacycle.cycler.assimilation.points import DENSE_LIMIT, PointOperator
 
 __all__ = ["Conditioner", "Observations", "Weights"]
 
+FEW = 2  # residuals; making and factorising H V H' takes longer than conjugate gradients for so many
+
 
 @dataclass(frozen=True)
 class Observations:
@@ -71,9 +73,17 @@ class Weights:
 class Conditioner:
     """The joint system at one noise level, the forecast's block eliminated; solved for any number of residuals."""
 
-    def __init__(self, prior: GaussianPrior, covariance: Tensor, rest: Tensor, observations: Observations) -> None:
-        """``covariance`` (L, channels, channels); ``rest`` (channels,): variance beyond it."""
-        self.prior, self.covariance, self.observations = prior, covariance, observations
+    def __init__(
+        self,
+        prior: GaussianPrior,
+        covariance: Tensor,
+        rest: Tensor,
+        observations: Observations,
+        factored: bool = False,
+    ) -> None:
+        """``covariance`` (L, channels, channels); ``rest`` (channels,): variance beyond it. ``factored``: the factor is
+        made anyway, so that few residuals are solved by it, too."""
+        self.prior, self.covariance, self.observations, self._factored = prior, covariance, observations, factored
         points = observations.points
         self.background: Background
         if observations.local is not None:
@@ -94,8 +104,9 @@ class Conditioner:
     ) -> Weights:
         """``residual``: r_o (m, n) and, with a forecast, r_f as ``Observations.misfit`` has it.
 
-        ``tolerance``: how far every member's residual must fall; None: exactly, by Cholesky. ``guess`` (m, n): where
-        to begin, as the weights of a neighbouring noise level.
+        ``tolerance``: how far every member's residual must fall; None: exactly by Cholesky, or to 1e-3 where that is
+        the cheaper by far: for few residuals. ``guess`` (m, n): where to begin, as the weights of a neighbouring noise
+        level.
         """
         r_o, r_f = residual
         moved = None if r_f is None else self.background.move(r_f)
@@ -111,7 +122,8 @@ class Conditioner:
 
     def _weigh(self, r: Tensor, tolerance: float | None, guess: Tensor | None) -> Tensor:
         """z_o (m, n), from what soundings say beyond the background."""
-        if tolerance is None and len(self.observations.points) <= DENSE_LIMIT:
+        several = self._factored or len(r) > FEW  # and not what else was solved before: a rerun is to give the same
+        if tolerance is None and several and len(self.observations.points) <= DENSE_LIMIT:
             return torch.cholesky_solve(r.T, self._factor).T
         enough = 1e-3 if tolerance is None else tolerance
         return _conjugate_gradients(

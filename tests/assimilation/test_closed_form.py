@@ -92,15 +92,16 @@ def make_observations(prior: GaussianPrior, forecast: bool) -> Observations:
     )
 
 
-@pytest.mark.parametrize("solver", ["cholesky", "gradients", "guessed"])
+@pytest.mark.parametrize("solver", ["cholesky", "few", "gradients", "guessed"])
 @pytest.mark.parametrize("forecast", [False, True])
 def test_condition_solves_the_joint_system(forecast: bool, solver: str) -> None:
     prior = make_prior()
     observations = make_observations(prior, forecast)
     zero = torch.zeros(1, CHANNELS, *GRID.shape)
     residual = misfit(prior, observations, zero)
-    system = Conditioner(prior, prior.covariance, prior.rest, observations)
-    weights = system.solve(residual, None if solver == "cholesky" else 1e-6)
+    system = Conditioner(prior, prior.covariance, prior.rest, observations, factored=solver == "cholesky")
+    weights = system.solve(residual, None if solver in ("cholesky", "few") else 1e-6)
+    assert ("_factor" in vars(system)) == (solver == "cholesky")
     if solver == "guessed":
         near = Conditioner(prior, prior.posterior_covariance(torch.tensor(5.0)), prior.rest, observations)
         guess = near.solve(residual).soundings
