@@ -21,6 +21,7 @@ from dacycle.errors import StateError
 
 __all__ = ["registry"]
 
+VERSION = version("dacycle")
 LABELS = ["variable", "level"]
 NEWEST_STATES = (
     "SELECT state FROM cycles WHERE stream = 'delayed' AND state != 'superseded' ORDER BY time DESC LIMIT 100"
@@ -45,7 +46,7 @@ class _LedgerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metrics of this moment."""
         info = GaugeMetricFamily("dacycle_build_info", "Always 1; which version runs.", labels=["version"])
-        info.add_metric([version("dacycle")], 1)
+        info.add_metric([VERSION], 1)
         yield info
         try:
             disk = shutil.disk_usage(self.config.paths.state)

@@ -1,7 +1,9 @@
 """How much the first view weighs and how long it takes, with a year of history and maps of full size."""
 
+import gc
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import httpx
@@ -20,6 +22,7 @@ from tests.service.site import Fine, site
 from tests.service.year import NOW, write_year
 
 MOST_BYTES, MOST_MILLISECONDS = 300_000, 1000
+PACE = 0.015  # seconds that an idle machine takes for what the test of metrics is measured by
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +66,21 @@ def test_first_view_is_light_and_quick(year: str) -> None:
 
 
 def test_metrics_take_no_time(year: str) -> None:
+    gc.collect()
+    gc.freeze()  # the tests' own objects, which a server has not, are not to be looked through meanwhile
     with httpx.Client(base_url=year) as client:
-        took = []
+        took, pace = [], []
         for _ in range(5):
             time.sleep(1.05)  # so that each is worked out anew
-            began = time.process_time()  # server's and client's, of which another job on the machine takes nothing
-            assert client.get("/metrics").status_code == 200
-            took.append(time.process_time() - began)
-    print(f"metrics: {[round(1000 * t, 1) for t in took]} ms")
-    assert min(took) <= 0.05
+            took.append(processor_seconds(lambda: client.get("/metrics").raise_for_status()))
+            pace.append(processor_seconds(lambda: json.loads(json.dumps({str(k): [k] for k in range(20_000)}))))
+    gc.unfreeze()
+    print(f"metrics: {[round(1000 * t, 1) for t in took]} ms, pace {[round(1000 * t, 1) for t in pace]} ms")
+    assert min(took) <= 0.05 * max(1.0, min(pace) / PACE)
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
+    """Server's and client's together: another job on the machine takes none of it, but what memory and cache it has."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
