@@ -49,6 +49,9 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 FACTORS = (1 / 64, 1 / 8, 8.0, 64.0)
 HIGHEST_LEVEL = 10.0
 """The noise level up to which networks are trained; beyond it they may say anything."""
+LARGEST_INPUT = 12.0
+"""In standard deviations, what networks are shown at most. Analyses reach 10; states out of balance were seen at 25, on
+which a network's answer grew from call to call without bound, where nothing but the state itself was observed."""
 
 
 class DiffusionPrior(nn.Module):
@@ -95,7 +98,8 @@ class DiffusionPrior(nn.Module):
         noise = sigma[:, None, None, None] ** 2 / self.gaussian.weights
         known = (1 - scale.square()).clamp_min(0.01).sqrt()  # the standard deviation of G(x)
         statics = self.statics.expand(len(x), -1, -1, -1)
-        inputs = torch.cat([x / (1 + noise).sqrt(), gaussian / known, statics], 1)
+        shown = torch.cat([x / (1 + noise).sqrt(), gaussian / known], 1).clamp(-LARGEST_INPUT, LARGEST_INPUT)
+        inputs = torch.cat([shown, statics], 1)
         conditions = torch.cat([sigma.log()[:, None] / 4, season], 1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.low_precision):
             residual, gates = self.network(inputs, conditions)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
-from dacycle.cycler.assimilation.prior import load_prior, season_features
+from dacycle.cycler.assimilation.prior import LARGEST_INPUT, load_prior, season_features
 from dacycle.cycler.assimilation.unet import UNet, surround
 from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.emulators.grid import gaussian_grid
@@ -99,6 +99,21 @@ def test_the_variants_are_denoisers_of_a_scaled_covariance(level: float) -> None
     for k, factor in enumerate((0.25, 8.0)):
         scaled = GaussianPrior(prior.grid, factor * prior.covariance, prior.rest)
         torch.testing.assert_close(gaussian + variants[:, k], scaled.denoise(x, sigma), rtol=1e-3, atol=1e-4)
+
+
+def test_what_no_state_should_have_is_for_the_gaussian_and_not_for_the_network(tiny_bundle: Bundle) -> None:
+    prior = load_prior(tiny_bundle)
+    shown: list[torch.Tensor] = []
+    prior.network.register_forward_pre_hook(lambda network, inputs: shown.append(inputs[0]))
+    x = torch.zeros(1, 17, *tiny_bundle.grid.shape)
+    x[0, 4, 3, 5], x[0, 5, 3, 5], x[0, 6, 3, 5] = 3.0, 1e4, -1e4
+    sigma = torch.ones(1)
+    gaussian, _, _ = prior.parts(x, sigma, season_features(TIME)[None])
+    torch.testing.assert_close(gaussian, prior.gaussian.denoise(x, sigma))
+    of_state = shown[0][0, :17, 3, 5]
+    weight = prior.gaussian.weights.expand(tiny_bundle.grid.shape)[3, 5]
+    torch.testing.assert_close(of_state[4], 3.0 / (1 + 1 / weight).sqrt())
+    assert (of_state[5], of_state[6]) == (LARGEST_INPUT, -LARGEST_INPUT)
 
 
 def test_the_seasons_are_where_the_calendar_has_them() -> None:
