@@ -7,13 +7,14 @@ more from what was found: of the forecasts' errors, and of what the analyses' me
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dacycle.channels import DEFAULT_CHANNELS
-from dacycle.errors import BundleError
+from dacycle.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
     from dacycle.cycler.bundle import Bundle, NetworkCard
@@ -23,10 +24,11 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--prior", type=Path, required=True, help="folder of `dacycle train prior`")
+    prior = "folder of `dacycle train prior`; or a bundle, whose prior and statistics stay: measure them anew after it"
+    parser.add_argument("--prior", required=True, help=prior)
     parser.add_argument("--emulator", required=True, help="folder of `dacycle train emulator`, or a bundle")
     truth = "nature runs or zarr stores for the forecast-error statistics, best of several seasons"
-    parser.add_argument("--truth", required=True, nargs="+", help=truth)
+    parser.add_argument("--truth", nargs="+", default=[], help=f"{truth}; not for a bundle's prior")
     parser.add_argument("--days", type=float, default=12.0, help="how many of their last days are cycled over")
     parser.add_argument("--members", type=int, default=6)
     parser.add_argument("--sites", type=int, default=500, help="of the simulated network")
@@ -57,8 +59,14 @@ def run(args: argparse.Namespace) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    prior_told = _read(args.prior / "prior.json")
-    saved, prior = np.load(args.prior / "climatology.npz"), load_file(args.prior / "prior.safetensors")
+    if _is_bundle(args.prior) and not args.truth:
+        return _exchange(args)
+    if _is_bundle(args.prior) or not args.truth:
+        expected = "expected --truth with a folder of `dacycle train prior`, and none with a bundle"
+        raise ConfigError(f"--prior {args.prior}: {expected}; got {len(args.truth)} runs")
+    folder = Path(args.prior)
+    prior_told = _read(folder / "prior.json")
+    saved, prior = np.load(folder / "climatology.npz"), load_file(folder / "prior.safetensors")
     emulator_network, emulator_told, emulator_path = _emulator(args.emulator)
     emulator = load_file(emulator_path)
     truths = [open_dataset(location, (args.grid[0], args.grid[1])) for location in args.truth]
@@ -126,6 +134,30 @@ def _with_anomalies(bundle: "Bundle") -> "Bundle":
     return open_bundle(str(bundle.path))
 
 
+def _exchange(args: argparse.Namespace) -> int:
+    """A copy of the bundle with another emulator; all its statistics stay, of the old one's forecasts too."""
+    from dacycle.cycler.bundle import open_bundle
+    from dacycle.cycler.training.bundle import copy_bundle, write_card
+    from dacycle.emulators.registry import load_emulator
+
+    bundle = open_bundle(args.prior)
+    network, told, weights = _emulator(args.emulator)
+    copy_bundle(bundle, args.out, args.version, {})
+    shutil.copyfile(weights, args.out / "emulator.safetensors")
+    update: dict[str, Any] = {"name": args.name, "version": args.version, "emulator": network}
+    update["training"] = {**bundle.card.training, "emulator": told}
+    if args.description:
+        update["description"] = args.description
+    write_card(args.out / "bundle.toml", bundle.card.model_copy(update=update))
+    load_emulator(open_bundle(str(args.out)))  # says what does not fit
+    print(f"bundle {args.out}: statistics of {bundle.card.name} {bundle.card.version}, the emulator of {args.emulator}")
+    return 0
+
+
+def _is_bundle(location: str) -> bool:
+    return location == "default" or (Path(location) / "bundle.toml").exists()
+
+
 def _say(text: str) -> None:
     print(text, flush=True)
 
@@ -135,7 +167,7 @@ def _emulator(location: str) -> "tuple[NetworkCard, dict[str, Any], Path]":
     from dacycle.cycler.bundle import open_bundle
     from dacycle.cycler.training.emulator_files import read_card
 
-    if location == "default" or (Path(location) / "bundle.toml").exists():
+    if _is_bundle(location):
         bundle = open_bundle(location)
         return bundle.card.emulator, bundle.card.training.get("emulator", {}), bundle.path / "emulator.safetensors"
     return *read_card(Path(location)), Path(location) / "emulator.safetensors"

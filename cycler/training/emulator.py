@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,6 +15,7 @@ from dacycle.cycler.training.emulator_loss import Losses
 from dacycle.cycler.training.emulator_scores import Scores, score
 from dacycle.cycler.training.emulator_selection import Judgement, judge
 from dacycle.cycler.training.emulator_worlds import NOISE, World, draw
+from dacycle.cycler.training.optimiser import Optimiser
 from dacycle.cycler.training.season import annual_cycle
 from dacycle.emulators.lucie import LucieArguments
 from dacycle.emulators.sfno import Sfno
@@ -69,12 +69,12 @@ class EmulatorSettings:
         """Steps per rollout at a fraction done."""
         return max((since, steps) for since, steps in self.rollouts if since <= done)[1]
 
-    def rate(self, done: float) -> float:
-        """Learning rate: linear warm-up, then a cosine down to ``final_rate``."""
+    def pace(self, done: float) -> float:
+        """Learning rate over the given one: linear warm-up, then a cosine down to ``final_rate``."""
         if done < self.warm_up:
-            return self.learning_rate * (done / self.warm_up + 1e-3)
+            return done / self.warm_up + 1e-3
         fall = (done - self.warm_up) / (1 - self.warm_up)
-        return self.learning_rate * (self.final_rate + (1 - self.final_rate) * 0.5 * (1 + math.cos(math.pi * fall)))
+        return self.final_rate + (1 - self.final_rate) * 0.5 * (1 + math.cos(math.pi * fall))
 
     def done(self, state: TrainingState) -> float:
         """The fraction done, 1 or more at the end."""
@@ -141,23 +141,14 @@ def train_emulator(
 
 
 def _begin(network: Sfno, settings: EmulatorSettings) -> TrainingState:
-    """Matrices decay; biases, norms and the position embedding do not."""
-    named = list(network.named_parameters())
-    matrices = [p for n, p in named if n.endswith("weight") and p.ndim > 1]
-    others = [p for n, p in named if not (n.endswith("weight") and p.ndim > 1)]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95))
-    return TrainingState(network, optimiser, {n: p.detach().clone() for n, p in named})
+    optimiser = Optimiser(network, settings.learning_rate, settings.weight_decay, betas=(0.9, 0.95))
+    return TrainingState(network, optimiser, {n: p.detach().clone() for n, p in network.named_parameters()})
 
 
 def _step(state: TrainingState, worlds: list[World], losses: Losses, settings: EmulatorSettings) -> float:
     """One step of the optimiser and of the average; returns the loss."""
     done = settings.done(state)
-    for group in state.optimiser.param_groups:
-        group["lr"] = settings.rate(done)
+    state.optimiser.pace(settings.pace(done))
     world, starts = draw(worlds, settings.own_share, settings.seed, state.step, settings.batch)
     targets = world.targets(starts, settings.rollout(done))
     if settings.noise:
@@ -167,7 +158,7 @@ def _step(state: TrainingState, worlds: list[World], losses: Losses, settings: E
         loss = losses.rollout(world.lucie, targets, done >= settings.regulariser_from, scales)
     if not torch.isfinite(loss):
         raise FloatingPointError(f"the loss became {loss.item()} at step {state.step}; lower the learning rate")
-    state.optimiser.zero_grad()
+    state.network.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip)
     state.optimiser.step()

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dacycle.cycler.bundle import Bundle, NetworkCard, open_bundle
+from dacycle.cycler.training.optimiser import Optimiser
 from dacycle.emulators.lucie import Lucie
 from dacycle.emulators.registry import load_emulator
 from dacycle.errors import BundleError
@@ -27,7 +28,7 @@ class TrainingState:
     ``best`` the one of the least ``best_value`` at a validation."""
 
     network: torch.nn.Module
-    optimiser: torch.optim.Optimizer
+    optimiser: Optimiser
     average: dict[str, torch.Tensor]
     step: int = 0
     elapsed: float = 0.0

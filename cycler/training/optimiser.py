@@ -1,34 +1,47 @@
-"""The optimiser of the prior's network: Muon for the convolutions inside, AdamW for all else.
+"""The optimiser of both networks: Muon for the matrices inside, AdamW for all else.
 
 Muon (K. Jordan 2024; Liu et al., arXiv 2502.16982) makes the step of a weight matrix orthogonal, so that all its
 directions learn alike. torch's own takes matrices only: a convolution is handed over as the matrix that it is to its
-input patches. First and last layers, biases and norms keep AdamW, as its authors advise.
+input patches, a spectral filter as one matrix per degree and part. First and last layers, biases, norms and the
+position embedding keep AdamW, as its authors advise.
 """
 
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 __all__ = ["Optimiser"]
+
+OUTSIDE = ("stem", "head", "gate", "encoder", "decoder", "pos_embed")
+FILTER = "filter.filter.weight"  # (inputs, outputs, degrees, real and imaginary part)
 
 
 class Optimiser:
     """One step of both; ``state_dict`` and ``load_state_dict`` as torch's."""
 
-    def __init__(self, network: nn.Module, learning_rate: float, weight_decay: float) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        learning_rate: float,
+        weight_decay: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> None:
         self.learning_rate = learning_rate
-        inner = {
-            name
-            for name, parameter in network.named_parameters()
-            if parameter.ndim == 4 and not name.startswith(("stem", "head", "gate"))
-        }
-        self._convolutions = [p for name, p in network.named_parameters() if name in inner]
-        self._matrices = [nn.Parameter(p.data.view(len(p), -1)) for p in self._convolutions]  # the same memory
-        others = [p for name, p in network.named_parameters() if name not in inner]
+        named = dict(network.named_parameters())
+        self._inner = {n: p for n, p in named.items() if p.ndim == 4 and not n.startswith(OUTSIDE)}
+        # The same memory as the network's.
+        self._matrices = {n: [nn.Parameter(m) for m in _matrices(n, p.data)] for n, p in self._inner.items()}
+        others = {n: p for n, p in named.items() if n not in self._inner}
+        decayed = {n for n, p in others.items() if n.endswith("weight") and p.ndim > 1}
+        groups = [
+            {"params": [p for n, p in others.items() if n in decayed], "weight_decay": weight_decay},
+            {"params": [p for n, p in others.items() if n not in decayed], "weight_decay": 0.0},
+        ]
+        matrices = [matrix for of_name in self._matrices.values() for matrix in of_name]
         self._parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(others, learning_rate, weight_decay=weight_decay),
-            torch.optim.Muon(self._matrices, learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(groups, learning_rate, betas=betas),
+            torch.optim.Muon(matrices, learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
         ]
 
     def pace(self, factor: float) -> None:
@@ -39,8 +52,11 @@ class Optimiser:
 
     def step(self) -> None:
         """Move the weights along their gradients."""
-        for matrix, convolution in zip(self._matrices, self._convolutions, strict=True):
-            matrix.grad = None if convolution.grad is None else convolution.grad.view(matrix.shape)
+        for name, parameter in self._inner.items():
+            gradient = parameter.grad
+            found = [None] * len(self._matrices[name]) if gradient is None else _matrices(name, gradient)
+            for matrix, of_matrix in zip(self._matrices[name], found, strict=True):
+                matrix.grad = of_matrix
         for part in self._parts:
             part.step()
 
@@ -52,3 +68,10 @@ class Optimiser:
         """Continue."""
         for k, part in enumerate(self._parts):
             part.load_state_dict(state[str(k)])
+
+
+def _matrices(name: str, weight: Tensor) -> list[Tensor]:
+    """Views of a weight of four axes as the matrices that act on channels."""
+    if name.endswith(FILTER):
+        return list(weight.flatten(2).unbind(2))
+    return [weight.view(len(weight), -1)]

@@ -89,6 +89,29 @@ def test_a_prior_is_trained_further_under_the_climate_of_a_bundle(
     assert "--validation-days 0: expected at least one state of each run" in capsys.readouterr().err
 
 
+def test_a_bundle_is_given_another_emulator_and_keeps_all_else(
+    bundle: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "emulator"
+    network = "--grid 16 32 --embed 12 --layers 2 --steps 2 --batch 2 --validation-days 3 --threads 1".split()
+    assert main(["train", "emulator", "--data", str(runs / "fine.nc"), "--out", str(other), *network]) == 0
+    command = ["bundle", "--prior", str(bundle), "--emulator", str(other), "--name", "mixed", "--version", "7"]
+    assert main([*command, "--out", str(tmp_path / "bundle")]) == 0
+    before, after = open_bundle(str(bundle)), open_bundle(str(tmp_path / "bundle"))
+    for kept in ("prior.safetensors", "statics.nc"):
+        assert (after.path / kept).read_bytes() == (before.path / kept).read_bytes()
+    assert (after.card.name, after.card.version) == ("mixed", "7")
+    assert after.card.emulator.arguments["layers"] == 2
+    assert after.card.training["prior"] == before.card.training["prior"]
+    assert after.card.training["emulator"]["training"]["steps"] == 2
+    state = np.zeros((1, 17, 16, 32), np.float32)
+    moved = load_emulator(after).forecast(torch.as_tensor(state), datetime(2001, 1, 1, tzinfo=UTC), 6)
+    assert moved.shape == state.shape
+    capsys.readouterr()
+    assert main([*command, "--out", str(tmp_path / "both"), "--truth", str(runs / "fine.nc")]) == 1
+    assert "expected --truth with a folder of `dacycle train prior`, and none with a bundle" in capsys.readouterr().err
+
+
 def test_the_spread_of_a_bundle_is_measured_by_place_and_goes_on_where_it_stopped(
     bundle: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -151,9 +151,9 @@ def test_loss_of_persistence_is_one_per_step() -> None:
 
 
 def test_schedule() -> None:
-    settings = EmulatorSettings(rollouts=((0.0, 1), (0.5, 2), (0.9, 4)), learning_rate=1.0, final_rate=0.1)
+    settings = EmulatorSettings(rollouts=((0.0, 1), (0.5, 2), (0.9, 4)), final_rate=0.1)
     assert [settings.rollout(done) for done in (0.0, 0.49, 0.5, 0.95)] == [1, 1, 2, 4]
-    rates = [settings.rate(done) for done in (0.0, 0.05, 0.5, 1.0)]
+    rates = [settings.pace(done) for done in (0.0, 0.05, 0.5, 1.0)]
     assert rates[1] == pytest.approx(1.0)
     assert rates[0] < 0.01
     assert rates[1] > rates[2] > rates[3] == pytest.approx(0.1)

@@ -1,4 +1,4 @@
-"""The prior's optimiser: what Muon's step is by definition, who gets it, and that a training can go on."""
+"""The optimiser of both networks: what Muon's step is by definition, who gets it, and that a training can go on."""
 
 import pytest
 import torch
@@ -40,6 +40,37 @@ def test_the_step_of_an_inner_convolution_is_orthogonal_and_that_of_the_stem_is_
     assert singular.max() < 1.3 * rate * 0.2 * 72**0.5
     for name in ("stem.weight", "stem.bias"):  # AdamW's first step: the rate, with the sign of the gradient
         assert moved[name].abs().max().item() == pytest.approx(rate, rel=1e-3)
+
+
+class Filter(nn.Module):
+    """As LUCIE's blocks have it: a matrix over channels per degree, real and imaginary part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.filter = nn.Module()
+        self.filter.filter = nn.Module()
+        self.filter.filter.weight = nn.Parameter(torch.randn(6, 6, 4, 2, generator=generator))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("bil,iolk->bolk", x, self.filter.filter.weight)  # type: ignore[arg-type]
+
+
+def test_the_step_of_a_spectral_filter_is_orthogonal_degree_by_degree() -> None:
+    network, rate = Filter(), 1e-3
+    before = network.filter.filter.weight.detach().clone()
+    optimiser = Optimiser(network, rate, weight_decay=0.0)
+    generator = torch.Generator().manual_seed(4)
+    scale = torch.tensor([1.0, 10.0, 0.1, 1.0])  # degrees whose gradients differ in size move alike
+    target = torch.randn(16, 6, 4, 2, generator=generator)
+    loss = (network(torch.randn(16, 6, 4, generator=generator) * scale) * target).sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    moved = (network.filter.filter.weight.detach() - before).permute(2, 3, 0, 1)
+    singular = torch.linalg.svdvals(moved)
+    assert singular.shape == (4, 2, 6)
+    assert singular.min() > 0.6 * rate * 0.2 * 6**0.5
+    assert singular.max() < 1.3 * rate * 0.2 * 6**0.5
 
 
 def test_the_pace_scales_the_step() -> None:
