@@ -6,7 +6,7 @@ N is an SFNO, s_d the standard deviation of six-hourly tendencies. Statistics tr
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -19,6 +19,7 @@ from dacycle.emulators.advection import Advection
 from dacycle.emulators.attractor import Attractor, AttractorStatistics
 from dacycle.emulators.fluctuations import Fluctuations
 from dacycle.emulators.forcing import insolation_by_name
+from dacycle.emulators.gradients import Gradients
 from dacycle.emulators.grid import Grid
 from dacycle.emulators.sfno import Sfno, SfnoShape
 
@@ -40,6 +41,10 @@ class LucieArguments:
     land: bool = True
     advection: bool = True
     """Whether the network is also shown what transport along the wind alone would do (see advection.py)."""
+    gradients: bool = False
+    """Whether the network is also shown the state's gradients and what they do to the wind (see gradients.py)."""
+    slopes: int = 0
+    """Of how many fields of its own making every block sees the slopes (see sfno.py)."""
     attractor: bool = False
     """Whether each step is truncated to the resolved degrees and each forecast kept on the attractor (attractor.py)."""
     fluctuations: bool = False
@@ -107,13 +112,15 @@ class Lucie(nn.Module):
         for name, value in vars(statistics or Statistics.blank(len(channels), nlat, nlon)).items():
             self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32))
         self.transport = Advection(channels, grid, STEP_SECONDS) if arguments.advection else None
+        self.gradients = Gradients(channels, grid, STEP_SECONDS) if arguments.gradients else None
         known = attractor or AttractorStatistics.blank(len(channels), nlat, nlon)
         self.attractor = Attractor(grid, known) if arguments.attractor else None
         nothing = Fluctuations.none(len(channels), len(known.vectors))
         self.fluctuations = nothing if arguments.fluctuations else None
         carried = len(self.transport.carried) if self.transport else 0
-        inputs = len(channels) + 2 + arguments.land + carried
-        self.network = Sfno(SfnoShape(nlat, nlon, inputs, len(channels) + 1, arguments.embed, arguments.layers))
+        inputs = len(channels) + 2 + arguments.land + carried + (self.gradients.outputs if self.gradients else 0)
+        shape = SfnoShape(nlat, nlon, inputs, len(channels) + 1, arguments.embed, arguments.layers)
+        self.network = Sfno(replace(shape, slopes=arguments.slopes))
         self.insolation_at: Callable[[Grid, datetime], npt.NDArray[np.float32]]
         self.insolation_at = insolation_by_name(arguments.insolation)
         self._humidity = [i for i, c in enumerate(channels) if c.variable == "q"]
@@ -142,6 +149,8 @@ class Lucie(nn.Module):
             state = self.physical(z)
             moved = self.transport(state) - state[:, self.transport.carried]
             extra.append(moved / self.tendency_std[self.transport.carried])
+        if self.gradients is not None:
+            extra.append(self.gradients(self.physical(z)) / self.gradients.scales(self.std, self.tendency_std))
         out = self.network(torch.cat([z, *extra], 1))
         change = out[:, :-1] * (self.tendency_std / self.std)
         if self.attractor is not None:

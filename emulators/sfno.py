@@ -1,20 +1,27 @@
 """The spherical Fourier neural operator of LUCIE (Guan et al., arXiv 2405.16297; Bonev et al., arXiv 2306.03838).
 
 Numerically and by its state_dict this is the published network (linear ``dhconv`` filter, SiLU, instance norm, MLP,
-big skip). Internally fields are laid out (nlon, nlat, batch, channels): then pointwise layers, the Fourier transform
-in longitude and the Legendre transform in latitude are all plain matrix products, without a copy between them.
+big skip), where ``SfnoShape.slopes`` is zero; else every block also sees the slopes of some fields of its own making.
+Internally fields are laid out (nlon, nlat, batch, channels): then pointwise layers, the Fourier transform in longitude
+and the Legendre transform in latitude are all plain matrix products, without a copy between them.
 """
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 from torch_harmonics import InverseRealSHT, RealSHT
 
+from dacycle.emulators.gradients import eastward, northward
+from dacycle.emulators.grid import gaussian_grid
+
 __all__ = ["Sfno", "SfnoShape"]
 
 NORM_EPSILON = 1e-6
+STEEPEST = 0.2
+"""The least cosine of latitude that an eastward slope is divided by: rounding is not to be magnified at the poles."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,8 @@ class SfnoShape:
     layers: int = 8
     mlp_ratio: float = 2.0
     kept_modes: float = 0.9
+    slopes: int = 0
+    """Fields per block whose slopes to the east and to the north are taken: the filter is isotropic and has none."""
 
     @property
     def degrees(self) -> int:
@@ -133,6 +142,52 @@ class DegreeFilter(nn.Module):
         return x + self.bias.flatten().to(x.dtype)  # without the cast, mixed precision ends here
 
 
+class Slopes(nn.Module):
+    """Slopes of ``fields`` mixtures of the channels, to the east and to the north, mixed back into the channels.
+
+    ``back`` begins with zeros, so that a network without slopes is where training goes on from.
+    """
+
+    def __init__(self, channels: int, fields: int) -> None:
+        super().__init__()
+        self.mix = Pointwise(channels, fields, bias=False)
+        self.back = Pointwise(2 * fields, channels, bias=False)
+        nn.init.zeros_(self.back.weight)
+
+    def forward(self, x: torch.Tensor, derivatives: "Derivatives") -> torch.Tensor:
+        """x (nlon, nlat, batch, channels) -> the same shape."""
+        return torch.as_tensor(self.back(derivatives(self.mix(x))))
+
+
+class Derivatives(nn.Module):
+    """Slopes of fields (nlon, nlat, batch, n), over a length of a grid interval or so, as matrix products."""
+
+    def __init__(self, nlat: int, nlon: int) -> None:
+        super().__init__()
+        latitude = np.deg2rad(gaussian_grid(nlat, nlon).lat)
+        here, across = (matrix / nlat for matrix in northward(latitude))
+        self.east: torch.Tensor
+        self.north: torch.Tensor
+        self.cosine: torch.Tensor
+        buffers = {
+            "east": eastward(nlon) / nlat,
+            "north": np.concatenate([here, across], 1),
+            "cosine": np.maximum(np.cos(latitude), STEEPEST)[None, :, None],
+        }
+        for name, value in buffers.items():
+            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """To the east, then to the north: (nlon, nlat, batch, 2 n)."""
+        nlon, nlat, batch, n = x.shape
+        rows = x.reshape(nlon, nlat, batch * n)
+        east = (self.east @ rows.flatten(1)).view(rows.shape) / self.cosine.to(rows.dtype)
+        circle = torch.cat([rows, rows.roll(nlon // 2, 0)], 1)
+        north = torch.matmul(self.north, circle)
+        both = torch.stack([east, north], 2).view(nlon, nlat, 2, batch, n)
+        return both.permute(0, 1, 3, 2, 4).reshape(nlon, nlat, batch, 2 * n)
+
+
 class FilterLayer(nn.Module):
     """Holds the filter under the published name ``filter.filter``."""
 
@@ -159,11 +214,15 @@ class Block(nn.Module):
         self.inner_skip = Pointwise(shape.embed, shape.embed)
         self.norm1 = InstanceNorm(shape.embed)
         self.mlp = Mlp(shape.embed, int(shape.embed * shape.mlp_ratio))
+        self.slopes = Slopes(shape.embed, shape.slopes) if shape.slopes else None
 
-    def forward(self, x: torch.Tensor, transforms: Transforms) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, transforms: Transforms, derivatives: Derivatives | None) -> torch.Tensor:
         """x (nlon, nlat, batch, channels) -> the same shape."""
         x = self.norm0(x)
-        y = functional.silu(self.filter.filter(x, transforms) + self.inner_skip(x))
+        y = self.filter.filter(x, transforms) + self.inner_skip(x)
+        if self.slopes is not None and derivatives is not None:
+            y = y + self.slopes(x, derivatives)
+        y = functional.silu(y)
         return x + torch.as_tensor(self.mlp.fwd(self.norm1(y)))
 
 
@@ -182,6 +241,7 @@ class Sfno(nn.Module):
             Pointwise(embed + shape.inputs, embed), nn.SiLU(), Pointwise(embed, shape.outputs, bias=False)
         )
         self.transforms = Transforms(shape.nlat, shape.nlon, shape.degrees)
+        self.derivatives = Derivatives(shape.nlat, shape.nlon) if shape.slopes else None
 
     def forecast_persistence(self) -> None:
         """Make the output zero: a better start of training than a random one."""
@@ -193,6 +253,6 @@ class Sfno(nn.Module):
         y = self.encoder(x)
         y = y + self.pos_embed.permute(3, 2, 0, 1).to(y.dtype)
         for block in self.blocks:
-            y = block(y, self.transforms)
+            y = block(y, self.transforms, self.derivatives)
         out: torch.Tensor = self.decoder(torch.cat([y, x], -1))
         return out.permute(2, 3, 1, 0).contiguous()

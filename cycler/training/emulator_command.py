@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rollouts", default="0:1,0.65:2,0.85:4", help="fraction done : steps, comma-separated")
     parser.add_argument("--own-share", type=float, help="probability of a batch from --data rather than --extra")
     parser.add_argument("--season-from-extra", action="store_true", help="--data covers a part of the year only")
+    parser.add_argument("--gradients", action="store_true", help="gradients and what they do to the wind as inputs")
+    parser.add_argument("--slopes", type=int, default=0, help="fields per block whose slopes the network takes itself")
     parser.add_argument("--attractor", action="store_true", help="keep each forecast on the attractor of the climate")
     parser.add_argument("--of-degrees", type=float, default=0.0, help="weight of the relative error of every degree")
     parser.add_argument("--noise", type=float, default=0.0, help="on the start, as a share of a six-hourly change")
@@ -65,7 +67,15 @@ def run(args: argparse.Namespace) -> int:
     else:
         parts[-1], validation = split_tail(parts[-1], args.validation_days, args.gap_days)
     extra = [join(read(args.extra))] if args.extra else []
-    network = LucieArguments(args.embed, args.layers, args.insolation, True, not args.no_advection, args.attractor)
+    network = LucieArguments(
+        args.embed,
+        args.layers,
+        args.insolation,
+        advection=not args.no_advection,
+        gradients=args.gradients,
+        slopes=args.slopes,
+        attractor=args.attractor,
+    )
     pairs = [part.split(":") for part in args.rollouts.split(",")]
     settings = replace(
         EmulatorSettings(),

@@ -20,6 +20,8 @@ from dacycle.errors import BundleError
 __all__ = ["TrainingState", "load_network", "open_emulator", "publish", "read_card"]
 
 NETWORK = "network."
+SEEING = {"encoder.0.weight", "decoder.0.weight"}  # the layers that see the inputs, in their last columns
+SLOPES = ".slopes."
 
 
 @dataclass
@@ -73,8 +75,16 @@ class TrainingState:
 
 
 def load_network(lucie: Lucie, path: Path) -> None:
-    """The weights of the network alone from an emulator.safetensors; the statistics stay those of the data."""
+    """The weights of the network alone from an emulator.safetensors; the statistics stay those of the data.
+
+    Inputs and slopes that only the new network has count for nothing at first.
+    """
     weights = {k.removeprefix(NETWORK): v for k, v in load_file(path).items() if k.startswith(NETWORK)}
+    for name in SEEING & weights.keys():
+        more = max(lucie.network.get_parameter(name).shape[1] - weights[name].shape[1], 0)
+        weights[name] = torch.nn.functional.pad(weights[name], (0, 0, 0, 0, 0, more))
+    own = lucie.network.state_dict()
+    weights |= {name: own[name] for name in own.keys() - weights.keys() if SLOPES in name}
     try:
         lucie.network.load_state_dict(weights)
     except RuntimeError as error:

@@ -4,7 +4,11 @@ import pytest
 import torch
 from torch_harmonics import InverseRealSHT, RealSHT
 
-from dacycle.emulators.sfno import DegreeFilter, InstanceNorm, Sfno, SfnoShape, Transforms
+from dacycle.channels import channel
+from dacycle.emulators.gradients import EARTH_RADIUS, Gradients
+from dacycle.emulators.grid import gaussian_grid
+from dacycle.emulators.sfno import DegreeFilter, Derivatives, InstanceNorm, Sfno, SfnoShape, Transforms
+from dacycle.emulators.spectral import Harmonics
 
 
 @pytest.mark.parametrize(("grid", "count"), [((48, 96), 4_122_864), ((32, 64), 2_694_384)])
@@ -88,3 +92,32 @@ def test_each_sample_is_computed_alone() -> None:
     together = network(x)
     assert together.shape == (4, 2, 8, 16)
     assert torch.allclose(together[2:3], network(x[2:3]), atol=1e-5)
+
+
+def test_slopes_are_those_of_the_fields_to_the_east_and_to_the_north() -> None:
+    harmonics = Harmonics(gaussian_grid(16, 32), 8)
+    fields = harmonics.synthesise(torch.randn(2, 3, 64, generator=torch.Generator().manual_seed(5)))
+    found = Derivatives(16, 32)(fields.permute(3, 2, 0, 1)).permute(2, 3, 1, 0)
+    channels = tuple(channel(name) for name in ("t500", "q500", "z500"))
+    east, north = Gradients(channels, gaussian_grid(16, 32), 1.0).derivatives(fields)
+    grid_length = EARTH_RADIUS / 16
+    inside = slice(1, -1)  # the outermost rows lie within 6 degrees of the poles, where eastward slopes are bounded
+    torch.testing.assert_close(found[:, :3, inside], grid_length * east[:, :, inside], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found[:, 3:], grid_length * north, rtol=1e-3, atol=1e-4)
+
+
+def test_slopes_change_nothing_until_they_are_learned_and_see_what_the_filter_cannot() -> None:
+    """Isotropic filters of a zonal field give zonal fields without a direction: mirrored from north to south they
+    mirror. What the slope to the north adds does not."""
+    torch.manual_seed(0)
+    plain = Sfno(SfnoShape(16, 32, inputs=2, outputs=1, embed=8, layers=1))
+    seeing = Sfno(SfnoShape(16, 32, inputs=2, outputs=1, embed=8, layers=1, slopes=4))
+    missing = seeing.load_state_dict(plain.state_dict(), strict=False)
+    assert {name.split(".")[2] for name in missing.missing_keys} == {"slopes"}
+    x = torch.randn(1, 2, 16, 32)
+    assert torch.equal(seeing(x), plain(x))
+    for network in (plain, seeing):
+        torch.nn.init.zeros_(network.pos_embed)
+    torch.nn.init.normal_(seeing.get_parameter("blocks.0.slopes.back.weight"))
+    torch.testing.assert_close(plain(x.flip(-2)), plain(x).flip(-2), rtol=1e-4, atol=1e-5)
+    assert (seeing(x.flip(-2)) - seeing(x).flip(-2)).abs().max() > 1e-2

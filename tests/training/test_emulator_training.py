@@ -113,6 +113,14 @@ def test_a_second_world_and_an_initial_network_are_accepted(tmp_path: Path) -> N
     train_emulator([_world(), _world(40)], short, tmp_path / "first", _silent)
     initial = tmp_path / "first" / "emulator.safetensors"
     train_emulator([_world(50)], replace(short, learning_rate=0.0), tmp_path / "second", _silent, initial=initial)
+    seeing = replace(short, learning_rate=0.0, network=replace(short.network, gradients=True, slopes=2))
+    train_emulator([_world(50)], seeing, tmp_path / "seeing", _silent, initial=initial)
+    first, second = (load_file(tmp_path / name / "emulator.safetensors") for name in ("second", "seeing"))
+    more = second["network.encoder.0.weight"].shape[1] - first["network.encoder.0.weight"].shape[1]
+    assert more == 2 * len(CHANNELS) + 2
+    for name in ("network.encoder.0.weight", "network.decoder.0.weight"):
+        torch.testing.assert_close(second[name][:, :-more], first[name], rtol=0, atol=0)
+        assert not second[name][:, -more:].any()
     first, second = (load_file(tmp_path / name / "emulator.safetensors") for name in ("first", "second"))
     assert torch.allclose(first["network.encoder.0.weight"], second["network.encoder.0.weight"])
     assert not torch.equal(first["mean"], second["mean"])
