@@ -7,7 +7,6 @@ more from what was found: of the forecasts' errors, and of what the analyses' me
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +23,11 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    prior = "folder of `dacycle train prior`; or a bundle, whose prior and statistics stay: measure them anew after it"
+    prior = "folder of `dacycle train prior`; or a bundle, of which all but the emulator stays"
     parser.add_argument("--prior", required=True, help=prior)
     parser.add_argument("--emulator", required=True, help="folder of `dacycle train emulator`, or a bundle")
     truth = "nature runs or zarr stores for the forecast-error statistics, best of several seasons"
-    parser.add_argument("--truth", nargs="+", default=[], help=f"{truth}; not for a bundle's prior")
+    parser.add_argument("--truth", nargs="+", default=[], help=f"{truth}; with a bundle: unset, its own stay")
     parser.add_argument("--days", type=float, default=12.0, help="how many of their last days are cycled over")
     parser.add_argument("--members", type=int, default=6)
     parser.add_argument("--sites", type=int, default=500, help="of the simulated network")
@@ -59,11 +58,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    if _is_bundle(args.prior) and not args.truth:
+    if _is_bundle(args.prior):
         return _exchange(args)
-    if _is_bundle(args.prior) or not args.truth:
-        expected = "expected --truth with a folder of `dacycle train prior`, and none with a bundle"
-        raise ConfigError(f"--prior {args.prior}: {expected}; got {len(args.truth)} runs")
+    if not args.truth:
+        raise ConfigError(f"--prior {args.prior}: expected --truth, for the statistics of its forecasts' errors")
     folder = Path(args.prior)
     prior_told = _read(folder / "prior.json")
     saved, prior = np.load(folder / "climatology.npz"), load_file(folder / "prior.safetensors")
@@ -135,22 +133,21 @@ def _with_anomalies(bundle: "Bundle") -> "Bundle":
 
 
 def _exchange(args: argparse.Namespace) -> int:
-    """A copy of the bundle with another emulator; all its statistics stay, of the old one's forecasts too."""
     from dacycle.cycler.bundle import open_bundle
-    from dacycle.cycler.training.bundle import copy_bundle, write_card
-    from dacycle.emulators.registry import load_emulator
+    from dacycle.cycler.training.dataset import open_dataset
+    from dacycle.cycler.training.exchange import exchange, measure_errors
 
     bundle = open_bundle(args.prior)
     network, told, weights = _emulator(args.emulator)
-    copy_bundle(bundle, args.out, args.version, {})
-    shutil.copyfile(weights, args.out / "emulator.safetensors")
-    update: dict[str, Any] = {"name": args.name, "version": args.version, "emulator": network}
-    update["training"] = {**bundle.card.training, "emulator": told}
+    training = {**bundle.card.training, "emulator": told}
+    card: dict[str, Any] = {"name": args.name, "version": args.version, "training": training}
     if args.description:
-        update["description"] = args.description
-    write_card(args.out / "bundle.toml", bundle.card.model_copy(update=update))
-    load_emulator(open_bundle(str(args.out)))  # says what does not fit
-    print(f"bundle {args.out}: statistics of {bundle.card.name} {bundle.card.version}, the emulator of {args.emulator}")
+        card["description"] = args.description
+    made = exchange(bundle, args.out, network, weights, card)
+    truths = [open_dataset(location, made.grid.shape) for location in args.truth]
+    for _ in range(args.rounds if truths else 0):
+        made = measure_errors(made, truths, args.days, args.members, args.sites, _say)
+    print(f"bundle {args.out}: {bundle.card.name} {bundle.card.version} with the emulator of {args.emulator}")
     return 0
 
 

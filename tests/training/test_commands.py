@@ -107,9 +107,19 @@ def test_a_bundle_is_given_another_emulator_and_keeps_all_else(
     state = np.zeros((1, 17, 16, 32), np.float32)
     moved = load_emulator(after).forecast(torch.as_tensor(state), datetime(2001, 1, 1, tzinfo=UTC), 6)
     assert moved.shape == state.shape
-    capsys.readouterr()
-    assert main([*command, "--out", str(tmp_path / "both"), "--truth", str(runs / "fine.nc")]) == 1
-    assert "expected --truth with a folder of `dacycle train prior`, and none with a bundle" in capsys.readouterr().err
+    measured = tmp_path / "measured"
+    seen = ["--truth", str(runs / "fine.nc"), *"--days 3 --members 4 --sites 60".split()]
+    assert main([*command, *seen, "--out", str(measured)]) == 0
+    assert "of the climatological variance unknown" in capsys.readouterr().out
+    anew = open_bundle(str(measured))
+    assert not np.allclose(anew.forecast_error, before.forecast_error)
+    np.testing.assert_array_equal(anew.climatology.coefficients, before.climatology.coefficients)
+    assert anew.card.scores["forecast_error_days"] == 3.0
+    prior = str(bundle.parent / "prior")
+    assert (
+        main(["bundle", "--prior", prior, "--emulator", str(other), "--name", "a", "--out", str(tmp_path / "a")]) == 1
+    )
+    assert "expected --truth, for the statistics of its forecasts' errors" in capsys.readouterr().err
 
 
 def test_the_spread_of_a_bundle_is_measured_by_place_and_goes_on_where_it_stopped(
