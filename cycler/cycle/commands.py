@@ -6,6 +6,7 @@ from datetime import datetime
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.lock import InUseError
+from dacycle.cycler.cycle.possible import require_possible
 from dacycle.cycler.cycle.records import CycleRecord
 from dacycle.cycler.cycle.report import status_json, status_lines
 from dacycle.cycler.cycle.requests import REFUSED, Kind, ask, check
@@ -65,10 +66,10 @@ def intervene(config: Config, kind: Kind, time: datetime, stage: str | None, now
             while kind == "rerun" and (owed := owed_rerun(engine.ledger)) is not None:
                 print(_line(rerun(engine, owed, now)), flush=True)
     except InUseError:
+        with History.read(config.paths.state) as history:
+            require_possible(history, config, kind, time, now)
         number = ask(config.paths.state, kind, time, now, stage, "the command line")
-        print(
-            f"request {number}: the running dacycle answers it at its next waking, in its log and in `dacycle status`"
-        )
+        print(f"request {number}: the running dacycle answers it between two cycles; see `dacycle status` or its log")
 
 
 def status(config: Config, as_json: bool, now: datetime) -> None:

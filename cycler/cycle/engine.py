@@ -26,6 +26,7 @@ from dacycle.cycler.cycle.limits import limited
 from dacycle.cycler.cycle.lock import exclusive
 from dacycle.cycler.cycle.models import Models, threads
 from dacycle.cycler.cycle.owed import SOURCE_NEWEST, SOURCE_SEEN
+from dacycle.cycler.cycle.possible import require_grid
 from dacycle.cycler.cycle.progress import Observer, Progress, Stopped, unobserved
 from dacycle.cycler.cycle.records import CycleRecord, format_time
 from dacycle.cycler.cycle.space import needed_bytes, unusable
@@ -34,7 +35,7 @@ from dacycle.cycler.cycle.task import FORECAST, INITIAL, INPUTS, OBSERVATIONS, T
 from dacycle.cycler.cycle.workspace import Workspace
 from dacycle.cycler.products.atomic import clear_stale, describe
 from dacycle.cycler.products.catalogue import lying
-from dacycle.errors import ClusterError, ConfigError, DacycleError, SourceError, StateError
+from dacycle.errors import ClusterError, DacycleError, SourceError, StateError
 from dacycle.obs.source import SoundingSource, open_source
 
 __all__ = ["FARTHEST", "Engine", "open_engine", "run_cycle"]
@@ -95,7 +96,7 @@ class Engine:
         ``without_source``: a source that cannot be read counts as one without soundings; ``blind``: the source is not
         asked at all, and the cycle goes on with the forecast.
         """
-        self.require_grid(time)
+        require_grid(self.config, time)
         valid = self.ledger.valid(time, Stream.DELAYED)
         if valid is not None:
             return valid
@@ -354,14 +355,6 @@ class Engine:
         work = self.workspace(record)
         self.ledger.forget_artefacts(record.id, self.ledger.artefacts(record.id))
         work.remove()
-
-    def require_grid(self, time: datetime) -> None:
-        """ConfigError for what is no analysis time."""
-        if not self.config.on_grid(time):
-            hours, near = self.config.cycle.interval_hours, self.config.floor(time)
-            raise ConfigError(
-                f"{time:%Y-%m-%dT%H:%M} is no analysis time: expected one every {hours} hours, as {near:%Y-%m-%dT%H}"
-            )
 
 
 def check_products(config: Config, bundle: Bundle) -> None:

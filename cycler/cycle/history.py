@@ -130,6 +130,33 @@ class History:
         sql = f"SELECT * FROM cycles WHERE state IN ({marks}) ORDER BY time, stream, version"
         return [_cycle(row) for row in self._rows(sql, *wanted)]
 
+    def left_open(self) -> list[CycleRecord]:
+        """Cycles that have not ended, and ended ones that are held, oldest first."""
+        marks = ", ".join("?" * len(FINISHED))
+        sql = (
+            f"SELECT * FROM cycles WHERE (held OR state NOT IN ({marks})) AND state != 'superseded'"
+            " ORDER BY time, stream, version"
+        )
+        return [_cycle(row) for row in self._rows(sql, *sorted(FINISHED))]
+
+    def to_rerun(self) -> list[CycleRecord]:
+        """Cycles that were marked to be run again, oldest first."""
+        sql = (
+            "SELECT c.* FROM cycles c JOIN reruns r ON r.cycle = c.id WHERE r.state = 'owed' AND"
+            " c.state != 'superseded' ORDER BY c.time, c.version"
+        )
+        return [_cycle(row) for row in self._rows(sql)]
+
+    def endings(self, stream: Stream, since: datetime, until: datetime) -> dict[State, int]:
+        """How many cycles of a period, both ends included, came to which end."""
+        marks = ", ".join("?" * len(FINISHED))
+        sql = (
+            f"SELECT state, count(*) AS n FROM cycles WHERE stream = ? AND state IN ({marks}) AND state != 'superseded'"
+            " AND time BETWEEN ? AND ? GROUP BY state"
+        )
+        rows = self._rows(sql, stream, *sorted(FINISHED), format_time(since), format_time(until))
+        return {State(row["state"]): row["n"] for row in rows}
+
     def replaced(self) -> list[CycleRecord]:
         """Superseded versions whose files are still entered: a process died before it let go of them."""
         sql = (

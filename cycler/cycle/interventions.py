@@ -3,6 +3,8 @@
 from datetime import datetime
 
 from dacycle.cycler.cycle.engine import Engine
+from dacycle.cycler.cycle.owed import stale_before
+from dacycle.cycler.cycle.possible import require_possible
 from dacycle.cycler.cycle.records import CycleRecord, format_time
 from dacycle.cycler.cycle.requests import REFUSED, Request, requests
 from dacycle.cycler.cycle.reruns import mark
@@ -29,15 +31,12 @@ def carry_out(engine: Engine, now: datetime) -> list[str]:
 
 
 def _do(engine: Engine, request: Request, now: datetime) -> str:
-    engine.require_grid(request.time)
+    require_possible(engine.ledger, engine.config, request.kind, request.time, now)
     found = engine.ledger.cycle(request.time, Stream.DELAYED)
     if request.kind == "hold":
         return _hold(engine, request, found, now)
     if request.kind == "release":
-        if found is None or not found.held:
-            raise StateError(f"{request.time:%Y-%m-%dT%H} is not held")
-        engine.ledger.hold(found.id, held=False)
-        return f"{found.label} is released"
+        return _release(engine, request, found, now)
     if request.kind == "skip":
         return _skip(engine, request, found, now)
     if found is None:
@@ -51,6 +50,19 @@ def _hold(engine: Engine, request: Request, found: CycleRecord | None, now: date
     if record.state in PUBLISHED:
         return f"{record.label} is held: it is published and is not run again until it is released"
     return f"{record.label} is held: it and those after it wait until it is released"
+
+
+def _release(engine: Engine, request: Request, found: CycleRecord | None, now: datetime) -> str:
+    if found is None or not found.held:
+        raise StateError(f"{request.time:%Y-%m-%dT%H} is not held")
+    engine.ledger.hold(found.id, held=False)
+    if found.state not in FINISHED and found.time < stale_before(engine.config, now):
+        # Without the mark the catch-up limit would take at once what an operator has just let go on.
+        mark(engine.ledger, found, Stage.INGEST, "released")
+        days = engine.config.cycle.catch_up_limit_days
+        return f"{found.label} is released and runs; what waited behind it for more than {days:g} days expires"
+    engine.ledger.forget(found.id)
+    return f"{found.label} is released"
 
 
 def _skip(engine: Engine, request: Request, found: CycleRecord | None, now: datetime) -> str:

@@ -165,7 +165,7 @@ class Ledger(History):
                     )
                     db.execute(sql, (format_time(time), reason, at, at))
                 else:
-                    sql = "UPDATE cycles SET state = 'expired', reason = ?, changed_at = ? WHERE id = ?"
+                    sql = "UPDATE cycles SET state = 'expired', held = 0, reason = ?, changed_at = ? WHERE id = ?"
                     db.execute(sql, (reason, at, record.id))
             if chosen:
                 sql = "INSERT INTO tally VALUES ('delayed', 'expired', ?1) ON CONFLICT DO UPDATE SET n = n + ?1"
@@ -193,6 +193,11 @@ class Ledger(History):
         """An operator's not yet, or go on."""
         with self._transaction() as db:
             db.execute("UPDATE cycles SET held = ? WHERE id = ?", (int(held), cycle))
+
+    def forget(self, cycle: int) -> None:
+        """A cycle that was only entered, to be held, and never begun: it is entered again when it is due."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM cycles WHERE id = ? AND state = 'pending' AND attempts = 0", (cycle,))
 
     def begin_stage(self, cycle: int, stage: str, now: datetime) -> None:
         """A stage runs; what a former try of it made is forgotten."""

@@ -1,13 +1,15 @@
 """Which cycles are owed: decided from the ledger, the source and ``now``; the scheduler only asks.
 
 A delayed cycle is due at its cut-off, or when the source covers its time, whichever is later, but not after the last
-cut-off. What has been due for longer than the catch-up limit expires, except the first cycle of all. Beyond that limit
+cut-off. What has been due for longer than the catch-up limit expires, except the first cycle of all, what an operator
+asked to be run, and a held cycle with all that waits behind it: not yet does not mean never. Beyond that limit
 after the newest sounding nothing is owed: so old a forecast says nothing, and an archive of the past has an end.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
@@ -22,7 +24,9 @@ __all__ = [
     "first_time",
     "lag",
     "next_due",
+    "next_time",
     "owed_delayed",
+    "stale_before",
     "stale_delayed",
 ]
 
@@ -59,11 +63,19 @@ def stale_delayed(
     history: History, config: Config, first: datetime, newest: datetime | None, now: datetime
 ) -> list[datetime]:
     """Unfinished delayed times that are too old to be caught up with, oldest first; never the first of all."""
-    late = now - timedelta(days=config.cycle.catch_up_limit_days, hours=config.cycle.cutoff_hours)
+    late = stale_before(config, now)
     # A cycle is not stale while the rules still allow it to wait for its soundings.
     waited = now - timedelta(hours=config.cycle.cutoff_max_hours) - config.interval
     until = min(late, waited, horizon(config, first, newest))
-    return [time for time in _unfinished(history, config, first, until) if first < time < late]
+    held = {record.time for record in history.left_open() if record.held}
+    asked = {record.time for record in history.to_rerun()}
+    unfinished = takewhile(lambda time: time not in held, _unfinished(history, config, first, until))
+    return [time for time in unfinished if first < time < late and time not in asked]
+
+
+def stale_before(config: Config, now: datetime) -> datetime:
+    """Delayed times before this one have been due for longer than the catch-up limit."""
+    return now - timedelta(days=config.cycle.catch_up_limit_days, hours=config.cycle.cutoff_hours)
 
 
 def owed_delayed(
@@ -84,7 +96,13 @@ def owed_delayed(
 
 
 def next_due(history: History, config: Config) -> datetime | None:
-    """When the next delayed cycle's cut-off falls; None while nothing says where to begin, and after the last one."""
+    """When the next delayed cycle's cut-off falls; None where there is no next one."""
+    time = next_time(history, config)
+    return None if time is None else due_time(config, time)
+
+
+def next_time(history: History, config: Config) -> datetime | None:
+    """The analysis time of the next delayed cycle; None while nothing says where to begin, and after the last one."""
     first = first_time(history, config, None)
     newest = history.cycles(Stream.DELAYED, newest=1)
     if first is None and not newest:
@@ -94,7 +112,7 @@ def next_due(history: History, config: Config) -> datetime | None:
     assert horizon is not None
     upcoming = next(_unfinished(history, config, start, horizon + config.interval), None)
     time = upcoming if upcoming is not None else horizon + config.interval
-    return None if config.cycle.last is not None and time > config.cycle.last else due_time(config, time)
+    return None if config.cycle.last is not None and time > config.cycle.last else time
 
 
 def complete(history: History, config: Config) -> bool:

@@ -1,16 +1,16 @@
 """One sentence that says whether the cycle is healthy, one that says why, one that says what to do."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
-from dacycle.cycler.cycle.owed import SOURCE_NEWEST, SOURCE_SEEN, complete, lag, next_due
+from dacycle.cycler.cycle.owed import SOURCE_NEWEST, SOURCE_SEEN, complete, first_time, lag, next_due, next_time
 from dacycle.cycler.cycle.records import CycleRecord, format_time
-from dacycle.cycler.cycle.states import PUBLISHED, State, Stream
+from dacycle.cycler.cycle.states import FINISHED, PUBLISHED, State, Stream
 from dacycle.cycler.service.advice import advice
 from dacycle.cycler.service.health import STARTING, STOPPING, Word
 
@@ -35,15 +35,20 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Situation:
-    """What the verdict rests on; ``records``: the newest delayed cycles, oldest first."""
+    """What the verdict rests on; ``records``: the newest delayed cycles of the configured period, oldest first.
+
+    ``next``: the analysis time that is to be published next; ``endings``: what became of a period that is over.
+    """
 
     now: datetime
     word: Word
     records: list[CycleRecord]
     newest: CycleRecord | None
+    next: datetime | None
     due: datetime | None
     late: timedelta
     complete: bool
+    endings: Mapping[State, int]
     source_newest: datetime | None
     source_seen: datetime | None
     free: int
@@ -56,22 +61,34 @@ class Situation:
 
     @property
     def open(self) -> CycleRecord | None:
-        """The delayed cycle that is to be published next, if it has begun."""
-        unfinished = [r for r in self.records if r.state not in PUBLISHED and r.state != State.EXPIRED]
+        """The delayed cycle that is to be published next, if it has begun; not one that is held for later."""
+        unfinished = [r for r in self._unfinished if self.next is None or r.time <= self.next]
         return unfinished[0] if unfinished else None
+
+    @property
+    def held_later(self) -> CycleRecord | None:
+        """The first cycle behind the next one that an operator holds."""
+        return next((r for r in self._unfinished if r.held and self.next is not None and r.time > self.next), None)
+
+    @property
+    def _unfinished(self) -> list[CycleRecord]:
+        return [r for r in self.records if r.state not in FINISHED]
 
 
 def situation(history: History, config: Config, word: Word) -> Situation:
     """Look around."""
     usage = shutil.disk_usage(config.paths.state)
+    first, last, done = first_time(history, config, None), config.cycle.last, complete(history, config)
     return Situation(
         now=word.now,
         word=word,
-        records=history.cycles(Stream.DELAYED, newest=LOOKED_AT),
+        records=history.cycles(Stream.DELAYED, since=first, until=last, newest=LOOKED_AT),
         newest=history.newest_published(Stream.DELAYED),
+        next=next_time(history, config),
         due=next_due(history, config),
         late=lag(history, config, word.now),
-        complete=complete(history, config),
+        complete=done,
+        endings=history.endings(Stream.DELAYED, first, last) if done and first and last else {},
         source_newest=history.time_note(SOURCE_NEWEST),
         source_seen=history.time_note(SOURCE_SEEN),
         free=usage.free,
@@ -152,17 +169,26 @@ def _degraded(s: Situation) -> Verdict | None:
 def _fine(s: Situation) -> Verdict:
     if s.running:
         return Verdict("busy", "A cycle is running", f"{s.word.busy}.")
-    if s.complete:
-        last = f"The last one was {s.newest.time:%Y-%m-%d %H} UTC." if s.newest else ""
-        advice = "The configuration ends there ([cycle] last); nothing more is due, and this page stays."
-        return Verdict("good", "All cycles of the period are done", last, advice)
+    if s.complete and s.open is None:
+        return _over(s)
     if s.newest is None:
         return Verdict("busy", "No analysis yet", "The daemon has just begun.")
     record = s.open
     if record is not None and record.state == State.WAITING_OBS:
         return Verdict("good", "The cycle is healthy", f"It waits for soundings of {_name(record)}.")
     due = f"The next cycle is due {s.due:%Y-%m-%d %H:%M} UTC." if s.due else ""
-    return Verdict("good", "The cycle is healthy", due)
+    held = f" That of {_name(s.held_later)} is held: it and those after it wait." if s.held_later else ""
+    return Verdict("good", "The cycle is healthy", due + held)
+
+
+def _over(s: Situation) -> Verdict:
+    last = f"The last one was {s.newest.time:%Y-%m-%d %H} UTC." if s.newest else ""
+    advice = "The configuration ends there ([cycle] last); nothing more is due, and this page stays."
+    if s.endings.keys() <= PUBLISHED:
+        return Verdict("good", "All cycles of the period are done", last, advice)
+    published = sum(n for state, n in s.endings.items() if state in PUBLISHED)
+    told = f"The period is over: {published} published, {s.endings[State.EXPIRED]} expired"
+    return Verdict("watch", told, last, f"{advice} To have one all the same: dacycle rerun TIME.", "cyclelate")
 
 
 def _sentence(text: str) -> str:

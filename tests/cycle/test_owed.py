@@ -10,7 +10,8 @@ from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.ledger import Ledger
 from dacycle.cycler.cycle.owed import FIRST, Owed, first_time, lag, next_due, owed_delayed, stale_delayed
 from dacycle.cycler.cycle.records import format_time
-from dacycle.cycler.cycle.states import STATE_OF, State, Stream
+from dacycle.cycler.cycle.reruns import mark
+from dacycle.cycler.cycle.states import STATE_OF, Stage, State, Stream
 from tests.cycle.small_world import START, hours
 
 CONFIG = Config.model_validate({"cycle": {"first": START}})
@@ -75,6 +76,22 @@ def test_what_was_due_too_long_expires_but_not_the_first(ledger: Ledger) -> None
     assert stale == sorted(stale)
     publish(ledger, hours(12))
     assert hours(12) not in stale_delayed(ledger, CONFIG, START, now, now)
+
+
+def test_a_held_cycle_and_those_behind_it_do_not_expire(ledger: Ledger) -> None:
+    now = hours(24 * 20)
+    publish(ledger, START)
+    held = ledger.add_cycle(hours(36), Stream.DELAYED, now).id
+    ledger.hold(held, held=True)
+    assert stale_delayed(ledger, CONFIG, START, now, now) == [hours(12), hours(24)]
+    ledger.hold(held, held=False)
+    assert stale_delayed(ledger, CONFIG, START, now, now)[:3] == [hours(12), hours(24), hours(36)]
+
+
+def test_what_an_operator_asked_for_does_not_expire(ledger: Ledger) -> None:
+    now = hours(24 * 20)
+    mark(ledger, ledger.add_cycle(hours(12), Stream.DELAYED, now), Stage.INGEST, "released")
+    assert stale_delayed(ledger, CONFIG, START, now, now)[0] == hours(24)
 
 
 def test_outage_of_ten_days_loses_nothing_with_the_default_limit(ledger: Ledger) -> None:

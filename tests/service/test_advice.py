@@ -28,14 +28,17 @@ FINE = Situation(
     word=Word(NOW),
     records=[record(State.PUBLISHED)],
     newest=record(State.PUBLISHED),
+    next=NOW - timedelta(days=3),
     due=NOW + timedelta(hours=3),
     late=timedelta(0),
     complete=False,
+    endings={},
     source_newest=NOW - timedelta(days=2),
     source_seen=NOW,
     free=10**11,
     size=10**12,
 )
+OVER = replace(FINE, complete=True, next=None, due=None, endings={State.PUBLISHED: 4})
 RUNNING = Word(NOW, busy="2021-03-06 12 UTC delayed: assimilate")
 FAILED = record(State.FAILED, 3.5, "no more memory")
 FREE = [record(State.PUBLISHED_FREE_FORECAST, days) for days in (3.5, 3)]
@@ -59,7 +62,13 @@ FREE = [record(State.PUBLISHED_FREE_FORECAST, days) for days in (3.5, 3)]
         (replace(FINE, source_seen=NOW - timedelta(hours=8)), "watch", "last read 8 hours ago"),
         (replace(FINE, source_seen=NOW - timedelta(hours=8), word=RUNNING), "busy", "A cycle is running"),
         (replace(FINE, records=[*FINE.records, *FREE]), "watch", "newest 2 cycles are forecasts"),
-        (replace(FINE, complete=True, due=None), "good", "nothing more is due"),
+        (replace(FINE, records=[*FINE.records, record(State.PENDING, 2, held=True)]), "good", "03-08 00 UTC is held"),
+        (OVER, "good", "nothing more is due"),
+        (
+            replace(OVER, endings={State.PUBLISHED: 4, State.PUBLISHED_FREE_FORECAST: 1, State.EXPIRED: 2}),
+            "watch",
+            "The period is over: 5 published, 2 expired",
+        ),
         (replace(FINE, records=[], newest=None), "busy", "No analysis yet"),
         (replace(FINE, records=[record(State.WAITING_OBS, 3, "no soundings")], newest=None), "busy", "no soundings"),
     ],

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from dacycle.cycler.cycle.engine import Engine
+from dacycle.cycler.cycle.interventions import carry_out
 from dacycle.cycler.cycle.progress import Progress, Stopped
 from dacycle.cycler.cycle.requests import ask, requests
 from dacycle.cycler.cycle.states import State, Stream
 from dacycle.cycler.products.manifest import read_manifest, verify
+from dacycle.cycler.service.health import Word
+from dacycle.cycler.service.verdict import situation, verdict
 from dacycle.cycler.service.worker import Worker
 from tests.cycle.small_world import START, hours, soundings
 from tests.obs import igra_text
@@ -224,6 +227,72 @@ def test_hold_release_and_skip(opened: Open, archive: Path) -> None:
     ask(engine.state, "rerun", hours(24), clock.now)
     worker.work()
     assert versions(engine) == {0: [NEW], 12: [NEW], 24: [NEW], 36: [OLD, NEW]}
+
+
+def test_times_without_a_cycle_are_neither_held_nor_skipped(opened: Open) -> None:
+    engine = opened(last=hours(24))
+    for kind, time in (("hold", hours(-12)), ("skip", hours(-12)), ("hold", hours(36)), ("skip", hours(36))):
+        ask(engine.state, kind, time, hours(1))  # type: ignore[arg-type]
+    told = carry_out(engine, hours(1))
+    assert told[0] == "refused: 2021-02-28T12 lies before the first cycle, 2021-03-01T00: there is nothing to hold"
+    assert told[3] == "refused: 2021-03-02T12 lies after [cycle] last, 2021-03-02T00: there is nothing to skip"
+    assert all(answer.startswith("refused: ") for answer in told)
+    assert engine.ledger.cycles() == []
+
+
+def test_times_far_ahead_are_not_held(opened: Open) -> None:
+    engine = opened()
+    ask(engine.state, "hold", hours(24 * 11), hours(1))
+    ask(engine.state, "hold", hours(24 * 10), hours(1))
+    far, near = carry_out(engine, hours(1))
+    assert far == "refused: 2021-03-12T00 lies more than 10 days ahead: hold it when it is nearer"
+    assert "is held" in near
+
+
+def test_a_hold_of_later_is_no_headline_and_its_release_leaves_nothing(opened: Open) -> None:
+    engine = opened()
+    ask(engine.state, "hold", hours(48), hours(1))
+    carry_out(engine, hours(1))
+    told = verdict(situation(engine.ledger, engine.config, Word(hours(1))))
+    assert told.headline != "The cycle of 2021-03-03 00 UTC is held"
+    ask(engine.state, "hold", START, hours(1))
+    carry_out(engine, hours(1))
+    told = verdict(situation(engine.ledger, engine.config, Word(hours(1))))
+    assert told.headline == "The cycle of 2021-03-01 00 UTC is held"
+    for time in (START, hours(48)):
+        ask(engine.state, "release", time, hours(1))
+    carry_out(engine, hours(1))
+    assert engine.ledger.cycles() == []
+
+
+def test_a_row_from_before_the_period_is_no_headline(opened: Open) -> None:
+    engine = opened()
+    engine.ledger.hold(engine.ledger.add_cycle(hours(-12), Stream.DELAYED, hours(1)).id, held=True)
+    assert situation(engine.ledger, engine.config, Word(hours(1))).open is None
+
+
+def test_a_cycle_held_beyond_the_catch_up_limit_runs_when_it_is_released(opened: Open) -> None:
+    engine = opened(catch_up_limit_days=2)
+    clock = Clock(hours(13))
+    worker = Worker(engine, clock)
+    worker.work()
+    ask(engine.state, "hold", hours(12), clock.now)
+    clock.now = hours(24 * 5)
+    worker.work()
+    assert delayed(engine) == {0: NEW, 12: State.PENDING}
+    ask(engine.state, "release", hours(12), clock.now)
+    worker.work()
+    assert delayed(engine)[12] == NEW
+    assert delayed(engine)[24] == State.EXPIRED
+
+
+def test_skipping_a_held_cycle_ends_its_hold(opened: Open) -> None:
+    engine = opened()
+    for kind in ("hold", "skip"):
+        ask(engine.state, kind, hours(12), hours(1))  # type: ignore[arg-type]
+    carry_out(engine, hours(1))
+    (record,) = engine.ledger.cycles()
+    assert (record.state, record.held) == (State.EXPIRED, False)
 
 
 def test_held_published_cycle_is_not_run_again(world: World) -> None:
