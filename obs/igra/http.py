@@ -23,7 +23,7 @@ from dacycle.obs.igra.archive import POR, STATION_LIST, Y2D, FolderSource
 from dacycle.obs.igra.listing import Listed, parse_listing
 from dacycle.obs.igra.mirror import Mirror
 from dacycle.obs.igra.stations import Station, parse_stations
-from dacycle.obs.igra.transfer import Limits, Reply, TransferError, Validators, transfer
+from dacycle.obs.igra.transfer import UNREACHABLE, Limits, Reply, TransferError, Validators, transfer
 from dacycle.obs.igra.zips import MAX_ZIP_BYTES, UnreadableZipError, unzip
 from dacycle.obs.soundings import WINDOW_HOURS, Problem, Soundings
 
@@ -86,11 +86,13 @@ class HttpSource:
             try:
                 self._folder = FolderSource(self._mirror.root)
             except SourceError as error:
-                reason = next(map(str, problems), f"no <ID>-data*.txt.zip in {Y2D} or {POR}")
-                raise SourceError(
-                    f"source {self.location}: expected an archive of soundings, got none: {reason}; "
-                    "check [source] location and the network"
-                ) from error
+                first = next(iter(problems), None)
+                if first is not None and first.text.startswith(UNREACHABLE):
+                    told = first.text
+                else:
+                    reason = first or f"no <ID>-data*.txt.zip in {Y2D} or {POR}"
+                    told = f"source {self.location}: expected an archive of soundings, got none: {reason}"
+                raise SourceError(f"{told}; check [source] location and the network") from error
         return self._folder
 
     def _update(self, client: httpx.Client, time: datetime | None) -> list[Problem]:

@@ -1,19 +1,24 @@
 """One file over HTTP: conditional, bounded in size and time, retried with back-off, resumed where the server can."""
 
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import httpx
 
-__all__ = ["Limits", "Reply", "TransferError", "Validators", "transfer"]
+__all__ = ["UNREACHABLE", "Limits", "Reply", "TransferError", "Validators", "transfer"]
+
+UNREACHABLE = "cannot reach "
+"""How the text of a TransferError begins where there was no connection at all."""
 
 _RETRIED = {408, 425, 429, 500, 502, 503, 504}
 
 
 class TransferError(Exception):
-    """What was expected could not be had; ``server`` is False where the fault is this file's alone."""
+    """What was expected could not be had, of a file that the caller names; ``server`` is False where the fault is this
+    file's alone."""
 
     def __init__(self, message: str, server: bool = True) -> None:
         super().__init__(message)
@@ -87,15 +92,18 @@ def transfer(
             return _attempt(client, url, known, limits, deadline, progress)
         except _ComeBackError as error:
             trouble, wait = str(error), error.wait
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+            trouble = f"{UNREACHABLE}{httpx.URL(url).netloc.decode()}: {reason}"
         except httpx.TransportError as error:
             trouble = str(error) or type(error).__name__
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise TransferError(f"{url}: {error or type(error).__name__}", server=False) from error
+            raise TransferError(str(error) or type(error).__name__, server=False) from error
         wait = min(max(wait, limits.backoff * 2**attempt * random.uniform(0.5, 1.5)), limits.longest)
         if attempt + 1 == limits.attempts or time.monotonic() + wait > deadline:
             break
         pause(wait)
-    raise TransferError(f"{url}: {trouble} (after {attempt + 1} attempts)")
+    raise TransferError(f"{trouble} (after {attempt + 1} attempts)")
 
 
 class _ComeBackError(Exception):
@@ -118,7 +126,7 @@ def _attempt(
         if status in _RETRIED:
             raise _ComeBackError(f"status {status}", _retry_after(response))
         if status not in (200, 206):
-            raise TransferError(f"{url}: expected status 200, got {status}", server=False)
+            raise TransferError(f"expected status 200, got {status}", server=False)
         resumed = status == 206 and _resumes(response, len(progress.content))
         if status == 206 and not resumed:
             progress.content.clear()
@@ -128,14 +136,14 @@ def _attempt(
         progress.validators = Validators(response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""))
         expected = _length(response)
         if expected is not None and len(progress.content) + expected > limits.size:
-            raise TransferError(f"{url}: {expected} bytes; expected at most {limits.size}", server=False)
+            raise TransferError(f"{expected} bytes; expected at most {limits.size}", server=False)
         before = len(progress.content)
         for chunk in response.iter_raw():
             progress.content += chunk
             if len(progress.content) > limits.size:
-                raise TransferError(f"{url}: more than the {limits.size} bytes expected at most", server=False)
+                raise TransferError(f"more than the {limits.size} bytes expected at most", server=False)
             if time.monotonic() > deadline:
-                raise TransferError(f"{url}: not complete after {limits.seconds:.0f} s")
+                raise TransferError(f"not complete after {limits.seconds:.0f} s")
         if expected is not None and len(progress.content) - before != expected:
             raise _ComeBackError(f"expected {expected} bytes, got {len(progress.content) - before}")
         return Reply(bytes(progress.content), progress.validators)
