@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dacycle.cycler.config import Config
+from dacycle.cycler.cycle.engine import open_engine
+from dacycle.cycler.cycle.requests import requests
 from dacycle.cycler.main import main
 from tests.cycle.small_world import config, hours, soundings, toml
 from tests.obs.igra_text import put
@@ -181,3 +183,16 @@ def test_light_commands_import_neither_torch_nor_netcdf(arguments: list[str], fi
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_requests_that_cannot_be_are_refused_at_once_beside_a_daemon(
+    file: str, chosen: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["cycle", "2021-03-01T00", "--config", file]) == 0
+    with open_engine(chosen, hours(1)) as engine:
+        assert "lies before the first cycle" in failure(capsys, "hold", "1999-01-01T00", "--config", file)
+        assert "is no analysis time" in failure(capsys, "release", "2021-03-01T05", "--config", file)
+        assert requests(engine.ledger) == []
+        assert main(["hold", "2021-03-01T12", "--config", file]) == 0
+        assert "answers it between two cycles" in capsys.readouterr().out
+        assert [request.kind for request in requests(engine.ledger)] == ["hold"]

@@ -8,9 +8,10 @@ from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.lock import InUseError
 from dacycle.cycler.cycle.possible import require_possible
 from dacycle.cycler.cycle.records import CycleRecord
-from dacycle.cycler.cycle.report import status_json, status_lines
+from dacycle.cycler.cycle.report import status_json
 from dacycle.cycler.cycle.requests import REFUSED, Kind, ask, check
 from dacycle.cycler.cycle.states import PUBLISHED
+from dacycle.cycler.cycle.status_text import status_lines
 from dacycle.errors import DacycleError, StateError
 
 __all__ = ["backfill", "cycle", "intervene", "status"]

@@ -130,12 +130,16 @@ class History:
         sql = f"SELECT * FROM cycles WHERE state IN ({marks}) ORDER BY time, stream, version"
         return [_cycle(row) for row in self._rows(sql, *wanted)]
 
+    def number(self) -> int:
+        """How many cycles there are, without superseded versions."""
+        return int(self._rows("SELECT count(*) AS n FROM cycles WHERE state != 'superseded'")[0]["n"])
+
     def left_open(self) -> list[CycleRecord]:
-        """Cycles that have not ended, and ended ones that are held, oldest first."""
+        """Delayed cycles that have not ended, and ended ones that are held, oldest first."""
         marks = ", ".join("?" * len(FINISHED))
         sql = (
-            f"SELECT * FROM cycles WHERE (held OR state NOT IN ({marks})) AND state != 'superseded'"
-            " ORDER BY time, stream, version"
+            f"SELECT * FROM cycles WHERE stream = 'delayed' AND (held OR state NOT IN ({marks}))"
+            " AND state != 'superseded' ORDER BY time, version"
         )
         return [_cycle(row) for row in self._rows(sql, *sorted(FINISHED))]
 
@@ -320,6 +324,12 @@ class History:
         """The last lines of the log, newest first."""
         rows = self._rows("SELECT * FROM events ORDER BY id DESC LIMIT ?", newest)
         return [Event(parse_time(row["at"]), row["level"], row["cycle"], row["text"]) for row in rows]
+
+    def last_event(self, beginning: str) -> Event | None:
+        """The last line of the log that begins like that."""
+        sql = "SELECT * FROM events WHERE substr(text, 1, length(?1)) = ?1 ORDER BY id DESC LIMIT 1"
+        rows = self._rows(sql, beginning)
+        return next((Event(parse_time(row["at"]), row["level"], row["cycle"], row["text"]) for row in rows), None)
 
     def note(self, key: str) -> str | None:
         """A remembered value, as the source's newest time."""

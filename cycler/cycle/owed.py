@@ -19,6 +19,7 @@ __all__ = [
     "FIRST",
     "SOURCE_NEWEST",
     "SOURCE_SEEN",
+    "SOURCE_TROUBLE",
     "Owed",
     "complete",
     "first_time",
@@ -32,6 +33,7 @@ __all__ = [
 
 FIRST = "first"  # notes in the ledger
 SOURCE_NEWEST, SOURCE_SEEN = "source_newest", "source_seen"
+SOURCE_TROUBLE = "the source cannot be read: "  # how the log's line about it begins
 
 
 @dataclass(frozen=True)

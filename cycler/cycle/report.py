@@ -1,4 +1,4 @@
-"""What the ledger says, as the JSON of ``dacycle status`` and of the API, and as a table for people."""
+"""What the ledger says, as the JSON of ``dacycle status`` and of the API."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.owed import SOURCE_NEWEST, next_due
 from dacycle.cycler.cycle.records import Counts, CycleRecord, Departure, StageRecord, Statistics, format_time
 
-__all__ = ["cycles_json", "finite", "status_json", "status_lines"]
+__all__ = ["cycles_json", "finite", "status_json"]
 
 
 def finite(value: float | None) -> float | None:
@@ -63,41 +63,3 @@ def status_json(history: History, config: Config, now: datetime, newest: int | N
         "next_due": format_time(due) if due else None,
         "source_age_seconds": (now - source).total_seconds() if source else None,
     }
-
-
-def status_lines(history: History, config: Config, now: datetime, newest: int = 20) -> list[str]:
-    """The newest cycles as a table, and what is next."""
-    records = history.cycles(newest=newest)
-    rows = [("cycle", "stream", "state", "background", "soundings", "withheld", "O-B t500", "O-A t500", "seconds")]
-    for record in records:
-        statistics = history.statistics(record.id)
-        seconds = sum(stage.seconds or 0.0 for stage in history.stages(record.id).values())
-        rows.append(
-            (
-                f"{record.time:%Y-%m-%dT%H}",
-                str(record.stream),
-                str(record.state),
-                record.background,
-                f"{record.soundings_used}/{record.soundings_received}",
-                str(record.soundings_withheld),
-                _rms(statistics.omb.get("t500")),
-                _rms(statistics.oma.get("t500")),
-                f"{seconds:.1f}",
-            )
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines += [f"{record.label}: {record.reason}" for record in records if record.reason]
-    due, source = next_due(history, config), history.time_note(SOURCE_NEWEST)
-    lines.append(f"next due: {format_time(due) if due else 'unknown until the source has been read'}")
-    lines.append(f"newest sounding: {format_time(source) + f', {_age(now, source)} ago' if source else 'unknown'}")
-    return lines
-
-
-def _rms(departure: Departure | None) -> str:
-    return "-" if departure is None or finite(departure.rms) is None else f"{departure.rms:.2f}"
-
-
-def _age(now: datetime, then: datetime) -> str:
-    hours = (now - then).total_seconds() / 3600.0
-    return f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.0f} days"

@@ -8,7 +8,15 @@ import structlog
 from dacycle.cycler.cycle.early import run_early
 from dacycle.cycler.cycle.engine import FARTHEST, Engine
 from dacycle.cycler.cycle.interventions import carry_out
-from dacycle.cycler.cycle.owed import FIRST, SOURCE_NEWEST, Owed, first_time, owed_delayed, stale_delayed
+from dacycle.cycler.cycle.owed import (
+    FIRST,
+    SOURCE_NEWEST,
+    SOURCE_TROUBLE,
+    Owed,
+    first_time,
+    owed_delayed,
+    stale_delayed,
+)
 from dacycle.cycler.cycle.progress import Progress
 from dacycle.cycler.cycle.records import CycleRecord, format_time
 from dacycle.cycler.cycle.reruns import count_late, give_up, owed_rerun, rerun, spare
@@ -117,7 +125,7 @@ class Worker:
                 self.engine.source.refresh()
             newest = self.engine.look(now)
         except SourceError as error:
-            self._once("source", f"the source cannot be read: {error}", "warning")
+            self._once("source", f"{SOURCE_TROUBLE}{error}", "warning")
             return self.engine.ledger.time_note(SOURCE_NEWEST)
         if self._told.pop("source", None):
             self.engine.ledger.tell("the source can be read again", now)
@@ -127,7 +135,7 @@ class Worker:
         try:
             count_late(self.engine, self.clock())
         except SourceError as error:
-            self._once("source", f"the source cannot be read: {error}", "warning")
+            self._once("source", f"{SOURCE_TROUBLE}{error}", "warning")
 
     def _reruns(self) -> None:
         """One pass: what was marked, and what grew on it, oldest first; it ends where one has to wait."""
