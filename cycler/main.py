@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from dacycle.cycler.allocator import keep_freed_memory
-from dacycle.cycler.arguments import analysis_time
+from dacycle.cycler.arguments import add_period, analysis_time
 from dacycle.cycler.waiting import wait_briefly
 from dacycle.errors import DacycleError
 
@@ -122,8 +122,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         ("verify", _verify, "scores: withheld stations, gridded truth, rank histograms"),
     ):
         command = add(name, handler, text)
-        command.add_argument("start", type=analysis_time, metavar="START", help="first analysis time")
-        command.add_argument("end", type=analysis_time, metavar="END", help="last analysis time")
+        add_period(command)
         if name == "verify":
             command.add_argument("--truth", type=Path, metavar="FILE", help="netCDF file with the true fields")
             command.add_argument("--json", action="store_true", help="as JSON")

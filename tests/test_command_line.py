@@ -95,6 +95,14 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     assert "usage:" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["backfill", "verify", "export --out x.nc", "catalogue list", "catalogue check"])
+def test_a_period_that_ends_before_it_starts_is_wrong_usage(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), "2021-03-02T00", "2021-03-01T00"])
+    assert ended.value.code == 2
+    assert "END: expected START <= END, got 2021-03-02T00 > 2021-03-01T00" in capsys.readouterr().err
+
+
 def test_config_describes_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "Config"

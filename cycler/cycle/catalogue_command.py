@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dacycle.cycler.arguments import analysis_time
+from dacycle.cycler.arguments import add_period, analysis_time
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.records import format_time
 from dacycle.cycler.products.catalogue import Entry, Status
@@ -32,10 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("check", "compare every file of the valid products with its hash; exit code 1 if one differs"),
     ):
         command = add(name, text)
-        command.add_argument(
-            "start", type=analysis_time, nargs="?", metavar="START", help="first analysis time, 2005-08-26T00"
-        )
-        command.add_argument("end", type=analysis_time, nargs="?", metavar="END", help="last analysis time")
+        add_period(command, required=False)
         command.add_argument("--stream", choices=["delayed", "early"], help="only this one")
         if name == "list":
             command.add_argument("--all", action="store_true", help="superseded and removed ones, too")

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from dacycle.cycler.arguments import analysis_time
+from dacycle.cycler.arguments import add_period
 from dacycle.errors import DacycleError
 
 __all__ = ["add_arguments", "run"]
@@ -11,10 +11,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``dacycle export``."""
-    parser.add_argument(
-        "start", type=analysis_time, metavar="START", help="first analysis time, as 2005-08-26T00 (UTC)"
-    )
-    parser.add_argument("end", type=analysis_time, metavar="END", help="last analysis time")
+    add_period(parser)
     parser.add_argument("--out", type=Path, required=True, help="file to write: *.nc, *.grib2 or *.zarr")
     told = "degrees, west may be negative or greater than east (across the zero meridian); default: the globe"
     parser.add_argument("--region", type=float, nargs=4, metavar=("SOUTH", "WEST", "NORTH", "EAST"), help=told)
