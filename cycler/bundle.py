@@ -157,6 +157,8 @@ class Bundle:
 def open_bundle(location: str) -> Bundle:
     """The bundle in a folder, or the shipped one for ``"default"``; BundleError says what is wrong with it."""
     path = DEFAULT if location == "default" else Path(location)
+    if not path.is_dir():
+        raise BundleError(f"bundle {path.absolute()}: no such folder; set [bundle] path")
     missing = [name for name in FILES if not (path / name).is_file()]
     if missing:
         raise BundleError(f"bundle {path}: expected the files {', '.join(FILES)}; missing: {', '.join(missing)}")

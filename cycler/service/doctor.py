@@ -1,17 +1,21 @@
 """``dacycle doctor``: is everything there that a cycle needs, and if not, how to mend it."""
 
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from textwrap import shorten
+from typing import Literal
 
 from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.config import Config, load_config
 from dacycle.cycler.cycle.history import LEDGER_NAME, History
 from dacycle.cycler.cycle.lock import InUseError, exclusive
 from dacycle.cycler.cycle.models import Models, threads
+from dacycle.cycler.cycle.owed import complete, stale_before
 from dacycle.cycler.cycle.repair import damage
 from dacycle.cycler.cycle.space import needed_bytes
 from dacycle.errors import DacycleError
@@ -25,11 +29,16 @@ OLDEST_SENSIBLE = datetime(2024, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, whether it is right, and what there is to say."""
+    """What was looked at, how it is, and what there is to say; ``skip``: it could not be looked at."""
 
     subject: str
-    right: bool
+    mark: Literal["ok", "warn", "skip", "FAIL"]
     text: str
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing needs to be mended."""
+        return self.mark != "FAIL"
 
 
 def doctor(path: Path | None, now: datetime) -> int:
@@ -37,20 +46,20 @@ def doctor(path: Path | None, now: datetime) -> int:
     right = True
     for finding in examine(path, now):
         right = right and finding.right
-        print(f"{'ok  ' if finding.right else 'FAIL'}  {finding.subject:<9}  {finding.text}", flush=True)
+        print(f"{finding.mark:<4}  {finding.subject:<9}  {finding.text}", flush=True)
     if not right:
         print("dacycle: something is wrong; see FAIL above", file=sys.stderr)
     return 0 if right else 1
 
 
 def examine(path: Path | None, now: datetime) -> Iterator[Finding]:
-    """Every check in turn; those that need what failed are left out."""
+    """Every check in turn; none but the first without a configuration."""
     try:
         config = load_config(path)
     except DacycleError as error:
-        yield Finding("config", False, str(error))
+        yield Finding("config", "FAIL", str(error))
         return
-    yield Finding("config", True, f"{path or 'defaults and environment'}; state in {config.paths.state.absolute()}")
+    yield Finding("config", "ok", f"{path or 'defaults and environment'}; state in {config.paths.state.absolute()}")
     found: list[Bundle] = []
 
     def bundle() -> str:
@@ -62,30 +71,30 @@ def examine(path: Path | None, now: datetime) -> Iterator[Finding]:
         yield _try("networks", lambda: _networks(config, found[0]))
         if config.ensemble.executor == "dask" and config.ensemble.address is not None:
             yield _try("cluster", lambda: _cluster(config, found[0]))
-    yield _try("source", lambda: _source(config, now))
+    else:
+        yield Finding("networks", "skip", "no bundle")
+    yield _source(config, now)
     yield _try("state", lambda: _state(config))
-    if found:
-        yield _disk(config, found[0])
+    yield _disk(config, found[0] if found else None)
     yield _clock(config, now)
 
 
 def _try(subject: str, check: Callable[[], str]) -> Finding:
     try:
-        return Finding(subject, True, check())
+        return Finding(subject, "ok", check())
     except DacycleError as error:
-        return Finding(subject, False, str(error))
+        return Finding(subject, "FAIL", str(error))
 
 
 def _card(bundle: Bundle) -> str:
     card = bundle.card
     (h, w), (ch, cw) = card.analysis_grid, card.emulator_grid
-    scores = "; ".join(f"{name} {value}" for name, value in card.scores.items())
+    sentence = re.split(r"(?<=[.!?])\s", card.description.strip(), maxsplit=1)[0]
     lines = [
-        f"{card.name} {card.version} ({card.licence}) in {bundle.path}",
-        f"world: {card.world}; {card.description}",
+        f"{card.name} {card.version} ({card.licence}), {card.world} world: {shorten(sentence, 120, placeholder=' …')}",
         f"analysis {h}x{w}, emulator {ch}x{cw}, {len(card.channels)} channels: {' '.join(card.channels)}",
         f"prior {card.prior.architecture}, emulator {card.emulator.architecture}",
-        *([f"scores in its own world: {scores}"] if scores else []),
+        f"its data and scores: {bundle.path / 'bundle.toml'}",
     ]
     return "\n                 ".join(lines)
 
@@ -109,14 +118,34 @@ def _networks(config: Config, bundle: Bundle) -> str:
     )
 
 
-def _source(config: Config, now: datetime) -> str:
-    source = open_source(config.source.kind, config.source.location, config.paths.state / "mirror")
-    problems = source.refresh()
-    newest = source.newest()
+def _source(config: Config, now: datetime) -> Finding:
+    location = config.source.location
+    try:
+        source = open_source(config.source.kind, location, config.paths.state / "mirror")
+        problems = source.refresh()
+        newest = source.newest()
+    except DacycleError as error:
+        return Finding("source", "FAIL", str(error))
     if newest is None:
-        raise DacycleError(f"{config.source.location} has no soundings: set [source] location")
-    told = f"{config.source.location}: newest sounding {newest:%Y-%m-%d %H} UTC, {(now - newest).days} days old"
-    return told + (f"; {len(problems)} problems, the first: {problems[0]}" if problems else "")
+        return Finding("source", "FAIL", f"{location} has no soundings: set [source] location")
+    told = f"{location}: newest sounding {newest:%Y-%m-%d %H} UTC, {(now - newest).days} days old"
+    if problems:
+        told += f"; {len(problems)} problems, the first: {problems[0]}"
+    if newest >= stale_before(config, now) or _over(config):
+        return Finding("source", "ok", told)
+    limit = f"{config.cycle.catch_up_limit_days:g} days"
+    past = f"a past period: `dacycle run` gives up what has been due for more than {limit}; run it with "
+    past += "`dacycle backfill`, and set [cycle] first and last to it"
+    return Finding("source", "warn", f"{told}; {past}")
+
+
+def _over(config: Config) -> bool:
+    """Whether the configured period is done already, so that nothing of it can expire."""
+    try:
+        with History.read(config.paths.state) as history:
+            return complete(history, config)
+    except DacycleError:
+        return False
 
 
 def _state(config: Config) -> str:
@@ -135,28 +164,31 @@ def _state(config: Config) -> str:
     return f"{state}: {used}, " + (f"newest cycle {newest[0].label}, {newest[0].state}" if newest else "no cycles yet")
 
 
-def _disk(config: Config, bundle: Bundle) -> Finding:
+def _disk(config: Config, bundle: Bundle | None) -> Finding:
     folder = next(p for p in (config.paths.state.absolute(), *config.paths.state.absolute().parents) if p.is_dir())
     free = shutil.disk_usage(folder).free
+    text = f"{free / 1e9:.1f} GB free at {folder}"
+    if bundle is None:
+        return Finding("disk", "skip", f"{text}; no bundle says what a cycle needs")
     nlat, nlon = bundle.grid.shape
     values = config.ensemble.members * len(bundle.channels) * nlat * nlon
     needed = needed_bytes(config, bundle)
     lasting = CYCLES_AHEAD * 6 * values
-    text = f"{free / 1e9:.1f} GB free at {folder}; a cycle needs about {needed / 1e6:.0f} MB"
+    text += f"; a cycle needs about {needed / 1e6:.0f} MB"
     if free < needed + lasting:
         hint = "make room, or set [products] members = false or retention_days"
-        return Finding("disk", False, f"{text}, {CYCLES_AHEAD} of them {lasting / 1e9:.1f} GB: {hint}")
-    return Finding("disk", True, text)
+        return Finding("disk", "FAIL", f"{text}, {CYCLES_AHEAD} of them {lasting / 1e9:.1f} GB: {hint}")
+    return Finding("disk", "ok", text)
 
 
 def _clock(config: Config, now: datetime) -> Finding:
     if now < OLDEST_SENSIBLE:
-        return Finding("clock", False, f"it is {now:%Y-%m-%d %H:%M} UTC here, which cannot be: set the clock")
+        return Finding("clock", "FAIL", f"it is {now:%Y-%m-%d %H:%M} UTC here, which cannot be: set the clock")
     try:
         with History.read(config.paths.state) as history:
             newest = max((r.changed_at for r in history.cycles(newest=50)), default=now)
     except DacycleError:
         newest = now
     if newest - now > timedelta(minutes=10):
-        return Finding("clock", False, f"it is {now:%Y-%m-%d %H:%M} UTC, but the ledger knows {newest}: set the clock")
-    return Finding("clock", True, f"{now:%Y-%m-%d %H:%M} UTC")
+        return Finding("clock", "FAIL", f"it is {now:%Y-%m-%d %H:%M} UTC, but the ledger knows {newest}: set the clock")
+    return Finding("clock", "ok", f"{now:%Y-%m-%d %H:%M} UTC")

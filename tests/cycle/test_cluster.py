@@ -262,5 +262,5 @@ def test_workers_that_would_draw_other_members_refuse(chosen: Config, tiny_bundl
     cluster = connected(chosen, tiny_bundle, 1)
     sent = cluster.recipe.config.replace(str(tiny_bundle.path), "/nowhere")
     cluster.recipe = replace(cluster.recipe, config=sent)
-    with pytest.raises(BundleError, match="bundle /nowhere: expected the files"):
+    with pytest.raises(BundleError, match="bundle /nowhere: no such folder"):
         drawn(cluster, known)

@@ -29,11 +29,27 @@ def test_all_is_right(tmp_path: Path, chosen: Config, capsys: pytest.CaptureFixt
     assert doctor(toml(tmp_path / "c.toml", chosen), NOW) == 0
     told = capsys.readouterr().out
     assert "FAIL" not in told
-    for subject in ("config", "bundle", "networks", "source", "state", "disk", "clock"):
+    for subject in ("config", "bundle", "networks", "state", "disk", "clock"):
         assert f"ok    {subject}" in told
-    assert "tiny 1 (Apache-2.0)" in told
+    card = "tiny 1 (Apache-2.0), simulated world: A bundle for tests: made-up statistics, an untrained network, persist"
+    assert card in told
     assert "analysis 16x32, emulator 8x16, 17 channels" in told
     assert "newest sounding 2021-03-01 00 UTC" in told
+
+
+def test_an_archive_of_the_past_is_warned_of_until_its_period_is_done(tmp_path: Path, chosen: Config) -> None:
+    path = toml(tmp_path / "c.toml", chosen)
+    source = findings(path)["source"]
+    assert (source.mark, source.right) == ("warn", True)
+    assert "dacycle backfill" in source.text
+    (fresh,) = (f for f in examine(path, hours(24 * 12)) if f.subject == "source")
+    assert fresh.mark == "ok"
+    cycle = chosen.cycle.model_copy(update={"last": hours(0)})
+    path = toml(tmp_path / "c.toml", chosen.model_copy(update={"cycle": cycle}))
+    assert findings(path)["source"].mark == "warn"
+    with Ledger.open(chosen.paths.state) as ledger:
+        ledger.expire([hours(0)], NOW, "skipped")
+    assert findings(path)["source"].mark == "ok"
 
 
 def test_running_daemon_is_no_fault(tmp_path: Path, chosen: Config) -> None:
@@ -50,7 +66,10 @@ def test_broken_things_are_named(tmp_path: Path, chosen: Config, capsys: pytest.
     path = toml(tmp_path / "c.toml", broken)
     found = findings(path)
     assert not found["bundle"].right
-    assert "missing: bundle.toml" in found["bundle"].text
+    assert found["bundle"].text == f"bundle {tmp_path / 'none'}: no such folder; set [bundle] path"
+    assert (found["networks"].mark, found["networks"].text) == ("skip", "no bundle")
+    assert found["disk"].mark == "skip"
+    assert "GB free at" in found["disk"].text
     assert not found["source"].right
     assert "set [source] location" in found["source"].text
     assert found["state"].right
