@@ -6,15 +6,17 @@ Every key has a default. A key that does not exist is an error that names the ne
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from dacycle.cycler.assimilation.methods import METHODS, SOLVERS, denoiser_calls, known_method, known_solver
@@ -23,12 +25,16 @@ from dacycle.errors import ConfigError
 __all__ = ["Config", "ModelObservation", "load_config"]
 
 PREFIX = "DACYCLE_"
+A_TIME = "2005-08-26T00:00:00Z"
 DIVISORS_OF_A_DAY = (1, 2, 3, 4, 6, 8, 12, 24)
 
 
-def _utc(value: datetime) -> datetime:
-    if value.tzinfo is None:
-        raise ValueError("expected a time with its zone, as 2005-08-26T00:00:00Z")
+def _utc(value: object) -> datetime:
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise ValueError(f"expected a time with its zone, as {A_TIME}")
     return value.astimezone(UTC)
 
 
@@ -56,7 +62,7 @@ def _scheduler(address: str | None) -> str | None:
     return address
 
 
-UtcTime = Annotated[datetime, AfterValidator(_utc)]
+UtcTime = Annotated[datetime, BeforeValidator(_utc)]
 
 
 class Section(BaseModel):
@@ -66,14 +72,17 @@ class Section(BaseModel):
 
 
 class Paths(Section):
-    state: Path = Field(default=Path("state"), description="ledger, artefacts and products live below it")
+    state: Path = Field(
+        default=Path("state"),
+        description="ledger, artefacts, products; a relative path counts from the current folder",
+    )
 
 
 class Source(Section):
     kind: Literal["igra"] = Field(default="igra", description="the archive's format")
     location: str = Field(
         default="https://www.ncei.noaa.gov/data/integrated-global-radiosonde-archive",
-        description="its address, or a folder in that layout, with files of any year",
+        description="its address, or a folder in that layout, with files of any year; relative as [paths] state",
     )
 
 
@@ -86,10 +95,14 @@ class Cycle(Section):
         default=12, description="from one analysis to the next"
     )
     first: UtcTime | None = Field(
-        default=None, description="the first analysis; unset: the newest time that the source covers"
+        default=None,
+        description="the first analysis; unset: the newest time that the source covers",
+        examples=[datetime(2005, 8, 26, tzinfo=UTC)],
     )
     last: UtcTime | None = Field(
-        default=None, description="the last analysis, for a period of the past; unset: it goes on"
+        default=None,
+        description="the last analysis, for a period of the past; unset: it goes on",
+        examples=[datetime(2005, 9, 5, 12, tzinfo=UTC)],
     )
     cutoff_hours: float = Field(
         default=72, ge=0, description="the delayed cycle waits so long and until the source has it,"
@@ -108,6 +121,7 @@ class Cycle(Section):
     initial: Path | None = Field(
         default=None,
         description="a field file, ours or another centre's, that the first cycle's background starts from",
+        examples=["analysis.nc"],
     )
     max_attempts: int = Field(default=3, ge=1, description="tries before a failing cycle goes on without soundings")
     stage_timeout_seconds: float = Field(default=3600, gt=0, description="a stage that takes longer counts as failed")
@@ -142,7 +156,9 @@ class Ensemble(Section):
     )
     executor: Literal["local", "dask"] = Field(default="local", description="where chunks are drawn")
     address: Annotated[str | None, AfterValidator(_scheduler)] = Field(
-        default=None, description="of the dask scheduler, as tcp://host:8786; unset: the daemon starts workers itself"
+        default=None,
+        description="of the dask scheduler, as tcp://host:8786; unset: the daemon starts workers itself",
+        examples=["tcp://localhost:8786"],
     )
     workers: int = Field(default=2, ge=1, description="processes that it starts then, each with `threads` threads")
 
@@ -161,13 +177,15 @@ class Assimilation(Section):
         default="sda", description=f"one of {', '.join(METHODS)}"
     )
     steps: int | None = Field(
-        default=None, ge=1, le=1000, description="denoiser calls per member; unset: the method's own"
+        default=None, ge=1, le=1000, description="denoiser calls per member; unset: the method's own", examples=[8]
     )
     solver: Annotated[str, AfterValidator(known_solver)] | None = Field(
-        default=None, description=f"one of {', '.join(SOLVERS)}; unset: the method's own"
+        default=None, description=f"one of {', '.join(SOLVERS)}; unset: the method's own", examples=["heun"]
     )
     levels: Annotated[tuple[float, ...], AfterValidator(_decreasing)] = Field(
-        default=(), description="decreasing noise levels of your own, in place of steps"
+        default=(),
+        description="decreasing noise levels of your own, in place of steps",
+        examples=[[80.0, 10.0, 1.0, 0.1]],
     )
     withhold_folds: int = Field(
         default=0, ge=0, description="n > 0: a station is withheld when crc32(ID) % n == withhold_fold"
@@ -177,7 +195,9 @@ class Assimilation(Section):
         default=True, description="errors, and the climate's bias, follow the innovations"
     )
     model_observations: tuple[ModelObservation, ...] = Field(
-        default=(), description="fields of other models to assimilate"
+        default=(),
+        description="fields of other models to assimilate",
+        examples=[[{"kind": "grib", "location": "model_%Y%m%d%H.grib2"}]],
     )
 
     @property
@@ -234,14 +254,20 @@ class Products(Section):
     formats: tuple[Literal["grib2", "netcdf"], ...] = Field(default=("grib2", "netcdf"), description="that are written")
     members: bool = Field(default=True, description="each member besides mean and spread")
     derived: tuple[Annotated[str, Field(pattern=r"^(msl|ws\d+|r\d+)$")], ...] = Field(
-        default=(), description="further fields: msl, ws10, and ws or r with a level, as ws850, r850"
+        default=(),
+        description="further fields: msl, ws10, and ws or r with a level, as ws850, r850",
+        examples=[["msl", "ws10"]],
     )
     probabilities: tuple[Probability, ...] = Field(
-        default=(), description='of thresholds, as {channel = "ws10", above = 17.2}'
+        default=(),
+        description='of thresholds, as {channel = "ws10", above = 17.2}',
+        examples=[[{"channel": "ws10", "above": 17.2}]],
     )
     quicklooks: bool = Field(default=True, description="maps of mean, spread and increment beside the products")
     archive: Path | None = Field(
-        default=None, description="folder of a zarr archive of all delayed cycles (icechunk; extra `zarr`)"
+        default=None,
+        description="folder of a zarr archive of all delayed cycles (icechunk; extra `zarr`)",
+        examples=["archive"],
     )
     retention_days: float = Field(default=0, ge=0, description="older products go; 0 keeps everything")
 
@@ -251,7 +277,9 @@ class Service(Section):
     port: int = Field(default=8642, ge=0, le=65535, description="0: any free one")
     heartbeat_seconds: float = Field(default=20, gt=0, le=60, description="how often the daemon looks for owed cycles")
     token_file: Path | None = Field(
-        default=None, description="holds the token that hold, release, skip and rerun ask for; unset: they are off"
+        default=None,
+        description="holds the token that hold, release, skip and rerun ask for; unset: they are off",
+        examples=["token"],
     )
     hang_seconds: float = Field(default=1800, gt=0, description="without progress for so long, it starts itself anew")
     stop_seconds: float = Field(default=15, ge=0, description="how long a stop waits for the running stage")
@@ -328,7 +356,14 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+        raise ConfigError(f"{path}: not valid TOML: {error}{_hint(path, str(error))}") from None
+
+
+def _hint(path: Path, error: str) -> str:
+    """What a line wants that TOML stumbled over, where that can be told: it knows no times without minutes."""
+    line = int(found[1]) if (found := re.search(r"at line (\d+)", error)) else 0
+    told = path.read_text(encoding="utf-8").splitlines()[line - 1 : line]
+    return f"; a time is written as {A_TIME}" if told and re.search(r"=\s*\d{4}-\d", told[0]) else ""
 
 
 def _overrides(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:

@@ -18,15 +18,15 @@ def schema_json() -> str:
 
 
 def default_toml() -> str:
-    """A file that sets every key to its default, each with what it means."""
-    lines = ["# Every key has a default; keep what you change.", ""]
+    """A file that sets every key to its default, each with what it means; an example where that is to set nothing."""
+    lines = ["# Every key has a default; keep what you change. What is behind a # is unset and shows an example.", ""]
     for section, _, model in tables():
         lines.append(f"[{section}]")
         for key, field in model.model_fields.items():
             default = field.get_default(call_default_factory=True)
             unset = default is None or default is PydanticUndefined or default == ()
-            shown = "" if default is None else f" = {_toml(default)}"
-            entry = f"# {key}{shown}" if unset else f"{key}{shown}"
+            example = field.examples[0] if field.examples else default
+            entry = f"# {key} = {_toml(example)}" if unset else f"{key} = {_toml(default)}"
             if len(entry) > 60:
                 lines += [f"# {field.description}:", entry]
             else:
@@ -42,6 +42,8 @@ def _toml(value: Any) -> str:
         return json.dumps(str(value))
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if isinstance(value, tuple):
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, (tuple, list)):
         return "[" + ", ".join(map(_toml, value)) + "]"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,6 +1,7 @@
 """The configuration: defaults, overrides, and errors that help."""
 
 import json
+import re
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +40,7 @@ def test_file_sets_and_environment_overrides(file: Path) -> None:
     file.write_text("[service]\nport = 9000\n[ensemble]\nmembers = 4\n[cycle]\nfirst = 2005-08-26T00:00:00Z\n")
     environ = {"DACYCLE_SERVICE__PORT": "9001", "DACYCLE_PRODUCTS__FORMATS": '["netcdf"]', "DACYCLE_REAL_DATA": "/x"}
     config = load_config(file, environ)
+    assert load_config(file, environ | {"DACYCLE_CYCLE__FIRST": "2005-08-26T00:00:00Z"}) == config
     assert config.service.port == 9001
     assert config.ensemble.members == 4
     assert config.products.formats == ("netcdf",)
@@ -76,6 +78,12 @@ def test_unknown_environment_variable_is_named(file: Path) -> None:
         ("[service]\nport = 70000\n", "service.port: expected less than or equal to 65535, got 70000"),
         ('[log]\nformat = "xml"\n', "log.format: expected 'json' or 'console', got 'xml'"),
         ("[cycle]\nfirst = 2005-08-26T00:00:00\n", "cycle.first: expected a time with its zone"),
+        ('[cycle]\nfirst = "2005-08-26"\n', "cycle.first: expected a time with its zone, as 2005-08-26T00:00:00Z, got"),
+        ('[cycle]\nfirst = "yesterday"\n', "cycle.first: expected a time with its zone, as 2005-08-26T00:00:00Z, got"),
+        ("[cycle]\nlast = 2005\n", "cycle.last: expected a time with its zone, as 2005-08-26T00:00:00Z, got 2005"),
+        ("[cycle]\nlast = 2005-08-26\n", "cycle.last: expected a time with its zone, as 2005-08-26T00:00:00Z, got"),
+        ("[cycle]\n\nfirst = 2005-08-26T00\n", "not valid TOML"),
+        ("[cycle]\n\nfirst = 2005-08-26T00\n", "; a time is written as 2005-08-26T00:00:00Z"),
         ("[cycle]\ninterval_hours = 5\n", "cycle.interval_hours: expected hours that divide a day"),
         ("[cycle]\ncutoff_hours = 300\n", "expected cutoff_max_hours >= cutoff_hours, got 240 < 300"),
         ("[assimilation]\nwithhold_folds = 3\nwithhold_fold = 3\n", "expected withhold_fold < withhold_folds"),
@@ -111,6 +119,19 @@ def test_default_file_reads_back_as_the_defaults(file: Path) -> None:
     file.write_text(default_toml())
     assert load_config(file, {}) == Config()
     assert set(tomllib.loads(default_toml())) == set(Config.model_fields)
+
+
+UNSET = [line for line in default_toml().splitlines() if re.match(r"# [a-z_]+( =| +#|$)", line)]
+
+
+@pytest.mark.parametrize("line", UNSET)
+def test_every_key_that_is_unset_shows_an_example_that_can_be_set(file: Path, line: str) -> None:
+    key = line.split()[1]
+    lines = default_toml().replace(line, line.removeprefix("# "))
+    file.write_text(lines)
+    chosen = load_config(file, {})
+    (section,) = (name for name in Config.model_fields if key in tomllib.loads(lines)[name])
+    assert getattr(getattr(chosen, section), key) != getattr(getattr(Config(), section), key)
 
 
 def test_every_key_is_described() -> None:
