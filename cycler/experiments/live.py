@@ -25,10 +25,13 @@ SPEED = 360.0
 
 def live(path: Path, config: Config, first: datetime, console: Console) -> int:
     """Run until a signal; the exit code."""
-    console.print(f"status page  http://{config.service.host}:{config.service.port}/", soft_wrap=True)
-    console.print("an analysis time every two minutes; Ctrl-C ends it, the same command goes on\n")
+
+    def listening(url: str) -> None:
+        console.print(f"status page  {url}", soft_wrap=True)
+        console.print("an analysis time every two minutes; Ctrl-C ends it, the same command goes on\n")
+
     configure(config.log)
-    return Daemon(config, path, fast_clock(config, first), steady=None).run()
+    return Daemon(config, path, fast_clock(config, first), steady=None, listening=listening).run()
 
 
 def fast_clock(config: Config, first: datetime) -> Callable[[], datetime]:

@@ -62,8 +62,11 @@ class Daemon:
         path: Path | None,
         clock: Callable[[], datetime],
         steady: Callable[[], float] | None = steady_seconds,
+        listening: Callable[[str], None] = lambda url: None,
     ) -> None:
+        """``listening`` is told the page's address once the port is ours."""
         self.config, self.path, self.clock, self.steady = config, path, clock, steady
+        self._tell_address = listening
         self.log = structlog.get_logger("dacycle.daemon")
         self.stopping, self.wake, self.reread = threading.Event(), threading.Event(), threading.Event()
         self._doing = ""
@@ -89,7 +92,9 @@ class Daemon:
             self._needed = needed_bytes(config, engine.bundle)
             with served(config, self, listening) as self._http:
                 host, port = listening.getsockname()[:2]
-                self.log.info("started", url=f"http://{host}:{port}/", state=str(config.paths.state))
+                url = f"http://{host}:{port}/"
+                self._tell_address(url)
+                self.log.info("started", url=url, state=str(config.paths.state.absolute()))
                 scheduler.start()
                 worker.start()
                 notify("READY=1", f"STATUS=listening on {host}:{port}")

@@ -38,7 +38,8 @@ def listen(config: Config) -> socket.socket:
     except OSError as error:
         code = error.errno or 0
         told = os.strerror(code) if code > 0 else str(error)
-        raise StateError(f"cannot listen on {host}:{port}: {told}; set [service] host and port") from error
+        hint = "set [service] host and port (or DACYCLE_SERVICE__PORT)"
+        raise StateError(f"cannot listen on {host}:{port}: {told}; {hint}") from error
 
 
 class Served:

@@ -40,8 +40,13 @@ def test_page_is_there_before_the_first_cycle_is_done(tmp_path: Path) -> None:
         assert process.stdout is not None
         try:
             began = time.monotonic()
+            page = next(line for line in process.stdout if "status page" in line)
             told = next(line for line in process.stdout if "started" in line)
             address = re.findall(r"url=(\S+)", told)[0]
+            assert page.split() == ["status", "page", address]
+            second = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+            assert (second.returncode, second.stdout) == (1, "")
+            assert "is in use by another dacycle" in second.stderr
             while "2001-08-25 00" not in httpx.get(f"{address}parts/cycles", timeout=30).text:
                 assert time.monotonic() - began < 60
                 time.sleep(0.2)

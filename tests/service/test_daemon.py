@@ -1,5 +1,6 @@
 """The daemon as a process: real signals, real HTTP on loopback, a second daemon on the same state."""
 
+import os
 import signal
 import subprocess
 from datetime import datetime
@@ -51,6 +52,14 @@ def test_daemon_does_what_is_owed_serves_it_and_ends_on_sigterm(chosen: Config) 
         assert daemon.end() == 0
     assert daemon.events()[-1] == "stopped"
     assert states(chosen) == DONE
+
+
+def test_the_log_says_where_a_relative_state_directory_lies(chosen: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # where the daemon is started, too
+    relative = Path(os.path.relpath(chosen.paths.state, ROOT))
+    chosen = chosen.model_copy(update={"paths": chosen.paths.model_copy(update={"state": relative})})
+    with running(chosen) as daemon:
+        assert daemon.until("started")["state"] == f"{ROOT}/{relative}"
 
 
 def test_sigterm_in_mid_assimilation_and_the_next_daemon_goes_on(chosen: Config) -> None:
@@ -122,9 +131,9 @@ def test_taken_port_gets_one_clear_line(chosen: Config, tmp_path: Path) -> None:
             command(path, NOW), capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False
         )
         assert second.returncode == 1
-        assert second.stderr.splitlines() == [
-            f"dacycle: cannot listen on 127.0.0.1:{port}: Address already in use; set [service] host and port"
-        ]
+        hint = "set [service] host and port (or DACYCLE_SERVICE__PORT)"
+        told = f"dacycle: cannot listen on 127.0.0.1:{port}: Address already in use; {hint}"
+        assert second.stderr.splitlines() == [told]
 
 
 def test_sighup_takes_a_good_configuration_and_refuses_a_bad_one(chosen: Config) -> None:
