@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from bisect import bisect
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,11 +88,22 @@ def _paths(history: History, state: Path, args: argparse.Namespace) -> list[Path
     wanted = [e for e in found if (e.status == "valid" if args.revision is None else e.revision == args.revision)]
     label = f"{args.time:%Y-%m-%dT%H} {args.stream}"
     if not wanted:
-        known = ", ".join(f"revision {e.revision} {e.status}" for e in found) or "nothing"
-        raise DacycleError(f"the catalogue has no such products of {label}; it knows: {known}")
+        known = ", ".join(f"revision {e.revision} {e.status}" for e in found)
+        told = f"it knows: {known}" if known else _near(history, args)
+        raise DacycleError(f"the catalogue has no such products of {label}; {told}")
     if wanted[0].status == "removed":
         raise DacycleError(f"revision {wanted[0].revision} of {label} was removed")
     return [state / wanted[0].folder / name for name in (*sorted(wanted[0].files), "manifest.json")]
+
+
+def _near(history: History, args: argparse.Namespace) -> str:
+    """The times around one that there are products of."""
+    times = sorted({entry.time for entry in history.products(stream=args.stream)})
+    at = bisect(times, args.time)
+    near = times[max(at - 1, 0) : at + 1]
+    if not near:
+        return f"it has none of the {args.stream} stream at all"
+    return f"the nearest that it has: {' and '.join(f'{time:%Y-%m-%dT%H}' for time in near)}"
 
 
 def _check(state: Path, entries: list[Entry]) -> int:

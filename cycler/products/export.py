@@ -120,15 +120,16 @@ def _grib(state: Path, entries: Sequence[Entry], request: Request, kind: Kind, o
     wanted = None if request.channels is None else {any_channel(name).name for name in request.channels}
 
     def write(path: Path) -> None:
-        seen: set[str] = set()
+        known: set[str] = set()
         with path.open("wb") as file:
             for entry in entries:
                 source = state / entry.folder / f"{entry.kind}_{kind}.grib2"
                 if not source.is_file():
                     raise ProductError(f"{source} is not there; see [products] formats and members")
-                _each(source, lambda handle: _copy(handle, wanted, request.region, file, seen))
-        if wanted is not None and wanted - seen:
-            raise ProductError(f"the products lack {' '.join(sorted(wanted - seen))}")
+                _each(source, lambda handle: _copy(handle, wanted, request.region, file, known))
+        if wanted is not None and (missing := wanted - known):
+            told = f"the products lack {' '.join(sorted(missing))}; their channels: {' '.join(sorted(known))}"
+            raise ProductError(told)
 
     write_atomically(out, write)
     return out
@@ -143,11 +144,14 @@ def _each(source: Path, use: Callable[[int], None]) -> None:
                 eccodes.codes_release(handle)
 
 
-def _copy(handle: int, wanted: set[str] | None, region: Region, file: Any, seen: set[str]) -> None:
+def _copy(handle: int, wanted: set[str] | None, region: Region, file: Any, known: set[str]) -> None:
+    """Write the message if it is wanted; ``known`` gathers the channels that there are."""
     meaning = channel_of(*(eccodes.codes_get(handle, key) for key in ("shortName", "typeOfLevel", "level")))
-    if meaning is None or (wanted is not None and meaning[0].name not in wanted):
+    if meaning is None:
         return
-    seen.add(meaning[0].name)
+    known.add(meaning[0].name)
+    if wanted is not None and meaning[0].name not in wanted:
+        return
     if not region.whole:
         shape = (eccodes.codes_get_long(handle, "Nj"), eccodes.codes_get_long(handle, "Ni"))
         lat = eccodes.codes_get_array(handle, "latitudes").reshape(shape)[:, 0]

@@ -27,6 +27,8 @@ REFERENCE = {
     "units_metadata": "leap_seconds: utc",
     "coverage_content_type": "coordinate",
 }
+AT_THE_SURFACE = ("2t", "10u", "10v", "ws10")
+"""Channels that netCDF, whose names begin with a letter, may call otherwise than we do."""
 REVISION = {"long_name": "revision of the product", "units": "1", "coverage_content_type": "auxiliaryInformation"}
 
 
@@ -116,11 +118,21 @@ def _names(file: xr.Dataset, kinds: Sequence[Kind], channels: Sequence[str] | No
         ]
     else:
         chosen = [any_channel(name).netcdf_name + suffix for name in channels for suffix in suffixes]
+        if unknown := [name for name in channels if name not in (known := _channels(file))]:
+            raise ProductError(f"{path} lacks {' '.join(unknown)}; its channels: {' '.join(known)}")
     if missing := [name for name in chosen if name not in file.data_vars]:
         raise ProductError(f"{path} lacks {' '.join(missing)}")
     if not chosen:
         raise ProductError(f"{path} holds no {' or '.join(kinds)}")
     return chosen
+
+
+def _channels(file: xr.Dataset) -> dict[str, None]:
+    """What the file can be asked for, in its order."""
+    called = {any_channel(name).netcdf_name: name for name in AT_THE_SURFACE}
+    fields = [str(name) for name, variable in file.data_vars.items() if variable.ndim > 2]
+    bare = [name.removesuffix(SUFFIXES["mean"]).removesuffix(SUFFIXES["spread"]) for name in fields]
+    return dict.fromkeys(called.get(name, name) for name in bare)
 
 
 def join(pieces: Sequence[xr.Dataset]) -> xr.Dataset:

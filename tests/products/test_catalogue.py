@@ -74,7 +74,8 @@ def test_versions_are_kept_marked_and_found(tmp_path: Path, capsys: pytest.Captu
         ["2005-08-26T00", "early", "2", "valid"],
     ]
     assert main(["catalogue", "find", "2005-08-26T12", "--config", str(file)]) == 1
-    assert "no such products of 2005-08-26T12 delayed; it knows: nothing" in capsys.readouterr().err
+    told = "no such products of 2005-08-26T12 delayed; the nearest that it has: 2005-08-26T00"
+    assert told in capsys.readouterr().err
     assert main(["catalogue", "check", "--config", str(file)]) == 0
     (tmp_path / home / "analysis.nc").write_bytes(b"other")
     assert main(["catalogue", "check", "--config", str(file)]) == 1

@@ -172,7 +172,8 @@ def test_zarr_is_written_piece_by_piece(
     ("arguments", "told"),
     [
         (["--out", "x.csv"], "expected a name that ends in .nc"),
-        (["--out", "x.nc", "--channels", "t700"], "lacks t700_mean t700_spread"),
+        (["--out", "x.nc", "--channels", "t700"], "lacks t700; its channels: 2t 10u 10v sp t850 u850"),
+        (["--out", "x.grib2", "--channels", "t700"], "lack t700; their channels: 10u 10v 2t q850 sp t250"),
         (["--out", "x.nc", "--channels", "temperature"], "unknown channel 'temperature'"),
         (["--out", "x.nc", "--region", "60", "0", "30", "10"], "expected -90 <= south < north <= 90"),
         (["--out", "x.nc", "--stream", "early"], "no products of that period"),
