@@ -95,6 +95,9 @@ def run(args: argparse.Namespace) -> int:
         f"dacycle demo: {len(times)} cycles of the [bold]simulated[/bold] world, {times[0]:%Y-%m-%dT%H} to "
         f"{times[-1]:%Y-%m-%dT%H}, {args.members} members on 128x256, {args.steps} denoiser calls each"
     )
+    program = sys.argv[0]  # as it was called: its environment need not be the shell's
+    console.print(f"products go below {config.paths.state / 'products'}", soft_wrap=True)
+    console.print(f"how far it is     {program} status --config {config_path}", soft_wrap=True)
     with Meter(console, total=args.members * args.steps * (3 * len(times) - 2)) as meter:
         loop = cycle_for_real(config, truth, times, meter)
         columns = compare_columns(config, bundle, truth, times, meter)
@@ -112,7 +115,6 @@ def run(args: argparse.Namespace) -> int:
     console.print(f"{LOOP}: best column for {best} of {len(bundle.channels)} channels")
     products = product_folder(config.paths.state, times[-1], "delayed")
     console.print(f"products     {products}", soft_wrap=True)
-    program = sys.argv[0]  # as it was called: its environment need not be the shell's
     console.print(f"status       {program} status --config {config_path}", soft_wrap=True)
     address = f"http://{config.service.host}:{config.service.port}/"
     console.print(f"status page  {program} run --config {config_path}, then {address}", soft_wrap=True)
@@ -146,7 +148,8 @@ def cycle_for_real(config: Config, truth: Truth, times: list[datetime], meter: M
 
     def observe(progress: Progress) -> None:
         if progress.point == "stage_begin":
-            meter.say(f"{progress.time:%Y-%m-%dT%H} {progress.stage}")
+            number = times.index(progress.time) + 1
+            meter.say(f"cycle {number} of {len(times)}, {progress.time:%Y-%m-%dT%H}: {progress.stage}")
         if progress.point in ("step", "chunk") and progress.stage == "assimilate":
             share = progress.done / progress.total
             meter.advance((share - seen.get(progress.time, 0.0)) * config.ensemble.members * config.assimilation.calls)

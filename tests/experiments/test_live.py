@@ -1,4 +1,4 @@
-"""The demo's daemon: a clock that begins when the next cycle is due and runs fast; a page from the first second."""
+"""The demo, and its daemon: a fast clock that begins when the next cycle is due, a page from the first second."""
 
 import os
 import re
@@ -54,3 +54,17 @@ def test_page_is_there_before_the_first_cycle_is_done(tmp_path: Path) -> None:
             assert process.wait(60) == 0
         finally:
             process.kill()  # else a failure would wait for a daemon that nobody stops
+
+
+def test_the_demo_says_at_its_start_where_to_look(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dacycle.cycler.main", "demo", "--workdir", str(tmp_path), "--cycles", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=ROOT) as process:
+        assert process.stdout is not None
+        try:
+            lines = [line.rstrip() for line, _ in zip(process.stdout, range(5), strict=False)]
+        finally:
+            process.kill()
+    (products,) = (line for line in lines if line.startswith("products go below "))
+    assert products.endswith("/products")
+    assert any(line.endswith(f"status --config {tmp_path / 'dacycle.toml'}") for line in lines)
+    assert lines[-1].endswith("cycle 1 of 2, 2001-08-25T00: ingest")
