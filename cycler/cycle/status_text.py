@@ -7,7 +7,7 @@ from itertools import groupby
 
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
-from dacycle.cycler.cycle.owed import SOURCE_NEWEST, SOURCE_SEEN, SOURCE_TROUBLE, next_due
+from dacycle.cycler.cycle.owed import SOURCE_NEWEST, SOURCE_SEEN, SOURCE_TROUBLE, complete, next_due
 from dacycle.cycler.cycle.records import CycleRecord, Departure, format_time
 from dacycle.cycler.cycle.requests import Request, requests
 
@@ -27,12 +27,13 @@ def status_lines(history: History, config: Config, now: datetime, newest: int = 
     lines = _table(history, records)
     if older:
         lines.insert(1, f"… {older} older; --json has them all")
-    due = next_due(history, config)
+    due, over = next_due(history, config), complete(history, config)
+    none = "nothing, the period is over ([cycle] last)" if over else "unknown until the source has been read"
     return [
         *lines,
         *_reasons(records),
         *map(_asked, _requests(history)),
-        f"next due: {format_time(due) if due else 'unknown until the source has been read'}",
+        f"next due: {format_time(due) if due else none}",
         *_source(history, now),
     ]
 

@@ -55,6 +55,12 @@ def test_requests_are_told_with_their_answers(ledger: Ledger, tmp_path: Path) ->
     assert told[-1].endswith("waits for its answer, which comes between two cycles")
 
 
+def test_the_end_of_a_period_is_told(ledger: Ledger) -> None:
+    ledger.expire([START], START, "skipped")
+    ended = Config.model_validate({"cycle": {"first": START, "last": START}})
+    assert "next due: nothing, the period is over ([cycle] last)" in status_lines(ledger, ended, START)
+
+
 def test_why_the_source_cannot_be_read_is_told_until_it_was_read(ledger: Ledger) -> None:
     ledger.tell(f"{SOURCE_TROUBLE}nobody answers", hours(1), "warning")
     assert lines(ledger)[-1] == "since 2021-03-01T01:00:00Z the source cannot be read: nobody answers"
