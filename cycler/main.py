@@ -9,12 +9,14 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
 from dacycle.cycler.allocator import keep_freed_memory
 from dacycle.cycler.arguments import add_period, analysis_time
+from dacycle.cycler.overview import overview
 from dacycle.cycler.waiting import wait_briefly
 from dacycle.errors import DacycleError
 
@@ -99,19 +101,23 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dacycle", description="An operational, cycling data-assimilation daemon.")
+    parser = argparse.ArgumentParser(
+        prog="dacycle",
+        description="An operational, cycling data-assimilation daemon.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"dacycle {version('dacycle')}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    told = "one of those below; `dacycle COMMAND --help` says more"
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, help=told)
 
     def add(name: str, handler: Handler, text: str, config: bool = True) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(name, description=text)
         command.set_defaults(handler=handler)
         if config:
             told = "the TOML file; without it the defaults and the environment count"
             command.add_argument("--config", type=Path, metavar="FILE", help=told)
         return command
 
-    _elsewhere(commands, ["demo"], ELSEWHERE, given)
     add("run", _run, "the daemon, in the foreground")
     cycle = add("cycle", _cycle, "one cycle now")
     cycle.add_argument("time", type=analysis_time, metavar="TIME", help="analysis time, as 2005-08-26T00 (UTC)")
@@ -143,22 +149,23 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     add("repair", _repair, "put the last good copy of a damaged ledger in its place; nothing is deleted")
     config = add("config", _config, "describe the configuration", config=False)
     config.add_argument("what", choices=["schema", "default"], help="JSON schema, or a commented file of defaults")
-    train = commands.add_parser("train", help="train a part of a model bundle", description="Train a part of a bundle.")
-    _elsewhere(train.add_subparsers(metavar="PART", required=True), list(TRAINING), TRAINING, given[1:])
-    _elsewhere(commands, ["catalogue", "export", "osse", "folds", "simulate", "bundle"], ELSEWHERE, given)
+    train = commands.add_parser("train", description="train a part of a model bundle")
+    _elsewhere(train.add_subparsers(metavar="PART", required=True), TRAINING, given[1:], listed=True)
+    _elsewhere(commands, ELSEWHERE, given)
+    parser.epilog = overview({name: command.description or "" for name, command in commands.choices.items()})
     return parser
 
 
 def _elsewhere(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    names: Sequence[str],
     modules: dict[str, tuple[str, str]],
     given: Sequence[str],
+    listed: bool = False,
 ) -> None:
     """Commands that a module of their own describes; it is imported for the one that was asked for."""
-    for name in names:
-        module, text = modules[name]
-        command = commands.add_parser(name, help=text, description=text)
+    for name, (module, text) in modules.items():
+        add = partial(commands.add_parser, help=text) if listed else commands.add_parser
+        command = add(name, description=text)
         if given and given[0] == name:
             found = importlib.import_module(module)
             found.add_arguments(command)

@@ -1,6 +1,7 @@
 """The command line: exit codes, one line per expected failure, and no networks where none are needed."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.engine import open_engine
 from dacycle.cycler.cycle.requests import requests
 from dacycle.cycler.main import main
+from dacycle.cycler.overview import GROUPS
 from tests.cycle.small_world import config, hours, soundings, toml
 from tests.obs.igra_text import put
 
@@ -101,6 +103,24 @@ def test_a_period_that_ends_before_it_starts_is_wrong_usage(command: str, capsys
         main([*command.split(), "2021-03-02T00", "2021-03-01T00"])
     assert ended.value.code == 2
     assert "END: expected START <= END, got 2021-03-02T00 > 2021-03-01T00" in capsys.readouterr().err
+
+
+def test_osse_names_methods_as_they_are_given(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["osse", "--help"])
+    assert "letkf, 'oi, adapting', 'letkf, adapting', sda," in " ".join(capsys.readouterr().out.split())
+
+
+def test_help_tells_every_command_in_one_group(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["nonsense"])
+    known = re.findall(r"'([a-z]+)'", capsys.readouterr().err.partition("choose from")[2])
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(known)
+    assert all(re.search(rf"^  {name} +\w", told, re.MULTILINE) for name in known)
+    assert "dacycle config default > dacycle.toml" in told
 
 
 def test_config_describes_itself(capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="denoiser calls per member; unset: the method's own")
     parser.add_argument("--skip", type=int, default=2, help="first analysis times left out of the scores (spin-up)")
     parser.add_argument("--seed", type=int, default=0)
-    told = "which, in this order: " + ", ".join(METHODS)
+    told = "which, in this order: " + ", ".join(f"'{name}'" if " " in name else name for name in METHODS)
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="NAME", help=told)
     parser.add_argument("--config", type=Path, metavar="FILE", help="a configuration, for its section [letkf]")
     parser.add_argument("--report-only", action="store_true", help="only write the report of what is there")
