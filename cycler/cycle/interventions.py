@@ -49,7 +49,7 @@ def _hold(engine: Engine, request: Request, found: CycleRecord | None, now: date
     engine.ledger.hold(record.id, held=True)
     if record.state in PUBLISHED:
         return f"{record.label} is held: it is published and is not run again until it is released"
-    return f"{record.label} is held: it and those after it wait until it is released"
+    return f"{record.label} is held: it and those after it wait, and none expires, until it is released"
 
 
 def _release(engine: Engine, request: Request, found: CycleRecord | None, now: datetime) -> str:

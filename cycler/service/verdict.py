@@ -139,8 +139,9 @@ def _hindered(word: Word) -> Verdict:
 def _stuck(s: Situation) -> Verdict | None:
     record = s.open
     if record is not None and record.held:
+        why = "An operator said: not yet. It and those after it wait, and none expires."
         advice = f"When you are ready: dacycle release {record.time:%Y-%m-%dT%H}."
-        return Verdict("watch", f"The cycle of {_name(record)} is held", "An operator said: not yet.", advice)
+        return Verdict("watch", f"The cycle of {_name(record)} is held", why, advice)
     if s.late > LATE and not s.running:
         why = f"It was due {hours(s.late)} ago. {_waiting(record)}"
         advice = "Soundings that are this late usually mean that the source has stopped, or cannot be reached."
