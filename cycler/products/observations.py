@@ -1,8 +1,9 @@
 """observations.nc: every value of a cycle with its verdict and its equivalents in background and analysis.
 
 A table of points (CF discrete sampling geometry ``point``), one row per value. The columns ``value``, ``sigma``,
-``background_mean`` and so on hold all channels, in the units that stand beside them in ``channel_units``; the columns
-``air_temperature``, ``air_temperature_error`` and so on repeat them by quantity, for tools that go by units.
+``background_mean`` and so on hold all channels, in the units that stand beside them in ``channel_units``: no one unit,
+hence no ``units``. The columns ``air_temperature``, ``air_temperature_error`` and so on repeat them by quantity, for
+tools that go by units.
 """
 
 from dataclasses import dataclass, fields
@@ -86,6 +87,7 @@ def write_observations(path: Path, table: ObservationTable, provenance: Provenan
     def write(temporary: Path) -> None:
         try:
             with netCDF4.Dataset(temporary, "w", format="NETCDF4") as file:
+                file.set_auto_chartostring(False)
                 _fill(file, table, provenance)
         except RuntimeError as error:  # what the HDF5 layer makes of a full disk
             raise ProductError(f"cannot write {path}: {error}") from error
@@ -136,7 +138,7 @@ def _fill(file: netCDF4.Dataset, table: ObservationTable, provenance: Provenance
         "flag_meanings": " ".join(code.reason for code in Quality),
         "coverage_content_type": "qualityInformation",
     }
-    _column(file, "quality", batch.quality, {**codes, "coordinates": f"{PLACE} {' '.join(LONG.values())}"})
+    _column(file, "quality", batch.quality, codes)
     withheld = {
         "long_name": "station withheld for verification",
         "flag_values": np.array([0, 1], dtype=np.int8),
@@ -203,12 +205,13 @@ def _column(file: netCDF4.Dataset, name: str, values: npt.NDArray[Any], attribut
 
 
 def _text(file: netCDF4.Dataset, name: str, values: npt.NDArray[np.str_], long_name: str) -> None:
-    """Texts as characters: unlike netCDF strings they compress, and every reader knows them."""
+    """Texts as characters: unlike netCDF strings they compress. Their encoding is named, so that xarray gives str."""
     encoded = np.char.encode(values.astype(str), "utf-8")
     length = max(1, encoded.dtype.itemsize)
     file.createDimension(f"{name}_length", length)
     variable = file.createVariable(name, "S1", ("obs", f"{name}_length"), compression="zlib", complevel=4)
     attributes = {
+        "_Encoding": "utf-8",
         "long_name": long_name,
         "coverage_content_type": "auxiliaryInformation",
         "coordinates": PLACE,
@@ -222,6 +225,7 @@ def read_observations(path: Path) -> ObservationTable:
     try:
         with netCDF4.Dataset(path) as file:
             file.set_auto_mask(False)
+            file.set_auto_chartostring(False)
             columns: dict[str, Any] = {name: _strings(file[name][:]) for name in TEXTS}
             columns |= {name: np.asarray(file[name][:]) for name in NUMBERS}
             time = file["time"][:].astype(np.int64).astype("datetime64[s]")

@@ -1,5 +1,6 @@
 """observations.nc goes out and comes back unchanged."""
 
+import re
 from pathlib import Path
 
 import netCDF4
@@ -12,6 +13,8 @@ from dacycle.cycler.products.observations import ObservationTable, read_observat
 from dacycle.errors import ProductError
 from dacycle.obs.batch import Quality
 from tests.products.samples import PROVENANCE, TIME, batch, table
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("n", [0, 1, 40])
@@ -50,8 +53,7 @@ def test_codes_explain_themselves(tmp_path: Path) -> None:
         withheld = quality[:] == Quality.EVALUATED_ONLY
         assert withheld.any()
         assert (file["withheld"][:] == withheld).all()
-        units = netCDF4.chartostring(file["channel_units"][:])
-        assert units[:5].tolist() == ["K", "m s-1", "m s-1", "Pa", "K"]
+        assert file["channel_units"][:5].tolist() == ["K", "m s-1", "m s-1", "Pa", "K"]
         assert np.ma.getmaskarray(file["pressure"][:])[:4].all()
         assert file["pressure"][4] == 850
 
@@ -96,3 +98,29 @@ def test_every_quantity_has_columns_of_its_own_with_one_unit(tmp_path: Path) -> 
                 column = dataset[standard_name + suffix]
                 assert column.units == units
                 np.testing.assert_array_equal(column.values, np.where(rows, values, np.nan))
+
+
+def test_xarray_gives_texts_and_data_variables(tmp_path: Path) -> None:
+    write_observations(tmp_path / "o.nc", table(), PROVENANCE)
+    with xr.open_dataset(tmp_path / "o.nc") as dataset:
+        assert set(dataset.coords) == {"time", "lat", "lon", "pressure"}
+        for name in ("station", "report", "channel"):
+            assert dataset[name].values.tolist() == getattr(table().batch, name).tolist()
+        assert int((dataset.channel == "t850").sum()) == 3
+
+
+def test_the_documented_departures_are_those_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs/products.md").read_text()
+    found = re.search(r"^    obs = xr\.open_dataset.*?\n\n", text, re.M | re.S)
+    assert found is not None
+    example = re.sub("^    ", "", found[0], flags=re.M)
+    whole = table(200)
+    write_observations(tmp_path / "observations.nc", whole, PROVENANCE)
+    monkeypatch.chdir(tmp_path)
+    told: dict[str, object] = {"xr": xr}
+    exec(example, told)
+    rows = (whole.batch.channel == "t850") & (whole.batch.quality == Quality.ASSIMILATED)
+    expected = (whole.batch.value - whole.background_mean)[rows]
+    assert len(expected) > 0
+    np.testing.assert_allclose(told["departure"], expected)
+    told["obs"].close()  # type: ignore[attr-defined]

@@ -168,7 +168,7 @@ def test_xarray(folder: Path, sample: Ensemble) -> None:
         assert dataset.realization.values.tolist() == [1, 2, 3]
         assert float(dataset["z500"].pressure_500) == 500
     with xr.open_dataset(folder / "analysis" / "observations.nc") as dataset:
-        assert dataset.station.values[0] == b"XXM00000001"
+        assert dataset.station.values[0] == "XXM00000001"
 
 
 def test_ncdump(folder: Path, sample: Ensemble) -> None:
