@@ -31,7 +31,7 @@ def live(path: Path, config: Config, first: datetime, console: Console) -> int:
         console.print("an analysis time every two minutes; Ctrl-C ends it, the same command goes on\n")
 
     configure(config.log)
-    return Daemon(config, path, fast_clock(config, first), steady=None, listening=listening).run()
+    return Daemon(config, path, fast_clock(config, first), steady=None, speed=SPEED, listening=listening).run()
 
 
 def fast_clock(config: Config, first: datetime) -> Callable[[], datetime]:

@@ -62,10 +62,11 @@ class Daemon:
         path: Path | None,
         clock: Callable[[], datetime],
         steady: Callable[[], float] | None = steady_seconds,
+        speed: float = 1.0,
         listening: Callable[[str], None] = lambda url: None,
     ) -> None:
-        """``listening`` is told the page's address once the port is ours."""
-        self.config, self.path, self.clock, self.steady = config, path, clock, steady
+        """``listening`` is told the page's address once the port is ours; ``speed``: the clock's, in the demo."""
+        self.config, self.path, self.clock, self.steady, self.speed = config, path, clock, steady, speed
         self._tell_address = listening
         self.log = structlog.get_logger("dacycle.daemon")
         self.stopping, self.wake, self.reread = threading.Event(), threading.Event(), threading.Event()
@@ -130,7 +131,8 @@ class Daemon:
 
     def said(self) -> Word:
         """How it is, for the HTTP side."""
-        return Word(self.clock(), self.trouble() or "", self._stalled() or "", self._doing, *self._share)
+        trouble, stalled = self.trouble() or "", self._stalled() or ""
+        return Word(self.clock(), trouble, stalled, self._doing, *self._share, speed=self.speed)
 
     def busy(self) -> str:
         """What the worker is doing."""

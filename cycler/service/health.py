@@ -18,6 +18,7 @@ class Word:
     """``trouble``: why no cycle could run now; ``stalled``: why a restart is needed; ``busy``: what it is doing.
 
     All three are empty when there is nothing to say. ``done`` of ``total`` tells how far the stage is, where it knows.
+    ``speed``: seconds of its clock in one of ours; 1 but in the demo.
     """
 
     now: datetime
@@ -26,6 +27,7 @@ class Word:
     busy: str = ""
     done: int = 0
     total: int = 0
+    speed: float = 1.0
 
     def line(self) -> bytes:
         """As it goes through the pipe."""

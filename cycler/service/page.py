@@ -1,5 +1,6 @@
 """The status page, rendered here whole and in parts, so that the parts that live can be fetched again."""
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -48,7 +49,7 @@ def _templates() -> Environment:
 
 def page(site: Site) -> str:
     """The whole page, or why there is none yet."""
-    told: dict[str, Any] = {"config": site.config, "world": _world(site)}
+    told: dict[str, Any] = {"config": site.config, "world": _world(site), "speed": site.health.said().speed}
     try:
         with History.read(site.config.paths.state) as history:
             parts = {name: _part(site, history, name) for name in PARTS}
@@ -84,6 +85,7 @@ def _part(site: Site, history: History, name: str) -> str:
 
 def _now(site: Site, history: History) -> dict[str, Any]:
     s = situation(history, site.config, site.health.said())
+    s = replace(s, late=s.late / s.word.speed)  # on the reader's clock: half a day of the demo's is two minutes of it
     due_for = s.due - timedelta(hours=site.config.cycle.cutoff_hours) if s.due else None
     return {"s": s, "verdict": verdict(s), "config": site.config, "due_for": due_for}
 

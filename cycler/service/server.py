@@ -46,7 +46,7 @@ class Heard:
     def said(self) -> Word:
         """The last word; silence is a word, too."""
         silent = time.monotonic() - self._at
-        now = self.word.now + timedelta(seconds=int(silent))
+        now = self.word.now + timedelta(seconds=int(self.word.speed * silent))
         if silent < SILENT_SECONDS:
             return replace(self.word, now=now)
         return replace(self.word, now=now, stalled=f"the daemon has said nothing for {silent:.0f} seconds")

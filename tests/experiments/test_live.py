@@ -47,6 +47,7 @@ def test_page_is_there_before_the_first_cycle_is_done(tmp_path: Path) -> None:
             second = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
             assert (second.returncode, second.stdout) == (1, "")
             assert "is in use by another dacycle" in second.stderr
+            assert "demo: the clock runs 360 times as fast" in httpx.get(address, timeout=30).text
             while "2001-08-25 00" not in httpx.get(f"{address}parts/cycles", timeout=30).text:
                 assert time.monotonic() - began < 60
                 time.sleep(0.2)

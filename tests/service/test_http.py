@@ -115,13 +115,27 @@ def test_page_shows_states_reasons_and_departures_with_markup_escaped(client: ht
         "The cycle of 2021-03-02 00 UTC failed",
         "assimilate",
         "6 days old",
+        "48 hours late",
     ):
         assert text in page
+    assert "times as fast" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "<script>alert" not in page
     assert "Observation errors: factor of the variance in the table" in page
     assert "<b>1.31</b>" in page
     assert "style=" not in page  # the content security policy would refuse it
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_demo_says_how_fast_its_clock_runs_and_tells_delays_on_the_readers(
+    client: httpx.Client, health: Fine
+) -> None:
+    health.says(speed=360.0)
+    page = client.get("/").text
+    assert "demo: the clock runs 360 times as fast" in page
+    assert "8 minutes late" in page
+    assert 'class="watch"' not in page.split("Next due")[1].split("Newest sounding")[0]
+    assert "2021-03-01 00" in page.split("Newest sounding")[1].split("</dd>")[0]
 
 
 def test_readiness_follows_the_daemon(client: httpx.Client, health: Fine) -> None:
