@@ -20,7 +20,7 @@ from dacycle.cycler.service.api import Site
 from dacycle.cycler.service.assets import assets
 from dacycle.cycler.service.series import channels
 from dacycle.cycler.service.timeline import LOOKS, RUNNING, cells, past_year
-from dacycle.cycler.service.verdict import hours, situation, verdict
+from dacycle.cycler.service.verdict import LATE, Situation, Verdict, hours, situation, verdict
 from dacycle.cycler.service.world import card
 from dacycle.errors import StateError
 
@@ -87,7 +87,20 @@ def _now(site: Site, history: History) -> dict[str, Any]:
     s = situation(history, site.config, site.health.said())
     s = replace(s, late=s.late / s.word.speed)  # on the reader's clock: half a day of the demo's is two minutes of it
     due_for = s.due - timedelta(hours=site.config.cycle.cutoff_hours) if s.due else None
-    return {"s": s, "verdict": verdict(s), "config": site.config, "due_for": due_for}
+    counts = history.counts(s.newest.id) if s.newest else None
+    return {"s": s, "verdict": _with_running(verdict(s), s), "due_for": due_for, "counts": counts}
+
+
+def _with_running(told: Verdict, s: Situation) -> Verdict:
+    """Health and the running cycle in one sentence, where the verdict tells of the one or of the other."""
+    if not s.running or told.level == "bad":
+        return told
+    level, headline = told.level, told.headline
+    if told.why.startswith(s.word.busy):  # it tells of nothing but the cycle
+        late = s.late > LATE
+        level = "watch" if late else "busy"
+        headline = f"Late by {hours(s.late)}" if late else "Healthy" if s.newest else "No analysis yet"
+    return replace(told, level=level, headline=f"{headline} · running {s.word.busy.partition(' UTC')[0]} UTC")
 
 
 def _cycles(site: Site, history: History) -> dict[str, Any]:
