@@ -7,6 +7,7 @@ that cannot write and that nobody waits for.
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -36,6 +37,8 @@ HTML = "text/html; charset=utf-8"
 FRESH = "no-cache"  # keep it, but ask
 FOR_EVER = "public, max-age=31536000, immutable"
 PAGE_SECONDS = 2.0
+OWN_STYLE = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+"""What a product's page may do: it carries its style in itself, for it is also opened as a file."""
 
 
 class _Products(StaticFiles):
@@ -50,6 +53,13 @@ class _Products(StaticFiles):
         if "\0" in path or any(part.startswith(".") and part != "." for part in Path(path).parts):
             raise HTTPException(404)
         return path
+
+    def file_response(self, *told: Any, **further: Any) -> Response:
+        """With the policy that a page of pictures needs."""
+        response = super().file_response(*told, **further)
+        if response.media_type == "text/html":
+            response.headers["content-security-policy"] = OWN_STYLE
+        return response
 
 
 def application(config: Config, health: Health) -> Starlette:

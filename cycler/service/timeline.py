@@ -7,8 +7,9 @@ from itertools import groupby
 from typing import Any
 
 from dacycle.cycler.cycle.history import History
-from dacycle.cycler.cycle.records import CycleRecord, StageRecord
-from dacycle.cycler.cycle.states import ACTIVE, PUBLISHED, STATE_OF, Stage, State, Stream
+from dacycle.cycler.cycle.records import Counts, CycleRecord, StageRecord
+from dacycle.cycler.cycle.states import ACTIVE, PUBLISHED, STATE_OF, Stage, State
+from dacycle.cycler.service.files import Link, links
 
 __all__ = ["Cell", "Span", "cells", "past_year"]
 
@@ -42,7 +43,8 @@ class Cell:
     mark: str
     meaning: str
     steps: list[Step]
-    seconds: float
+    counts: Counts
+    files: list[Link]
 
     @property
     def key(self) -> str:
@@ -58,29 +60,27 @@ class Cell:
             return "hold", "to let it wait"
         return ("hold", "to let those after it wait") if self.record.state in ACTIVE else ("rerun", "to run it again")
 
-    @property
-    def products(self) -> str:
-        """Address of its folder, empty without products."""
-        if self.record.state not in PUBLISHED:
-            return ""
-        early = "early/" if self.record.stream == Stream.EARLY else ""
-        return f"/products/{self.record.time:%Y/%m/%d/%H}/{early}"
-
 
 def cells(history: History, newest: int) -> list[Cell]:
     """The newest cycles of both streams, oldest first."""
     # Of a cycle that is being run again, the new version only.
     records = list({(r.time, r.stream): r for r in history.cycles(newest=newest)}.values())
-    stages = history.all_stages([record.id for record in records])
-    return [_cell(record, stages[record.id]) for record in records]
+    stages, counts = history.all_stages([record.id for record in records]), history.all_counts(records)
+    times = [record.time for record in records]
+    lying = history.products(min(times), max(times)) if times else []
+    files = {(entry.time, str(entry.stream)): links(entry) for entry in lying}
+    return [
+        _cell(record, stages[record.id], counts[record.id], files.get((record.time, str(record.stream)), []))
+        for record in records
+    ]
 
 
-def _cell(record: CycleRecord, stages: Mapping[str, StageRecord]) -> Cell:
+def _cell(record: CycleRecord, stages: Mapping[str, StageRecord], counts: Counts, files: list[Link]) -> Cell:
     look, mark, meaning = LOOKS.get(record.state, RUNNING)
     if record.state in ACTIVE:
         meaning = next(f"running: {stage}" for stage, state in STATE_OF.items() if state == record.state)
     steps = [_step(record, stage, stages.get(stage)) for stage in Stage]
-    return Cell(record, look, mark, meaning, steps, sum(step.seconds or 0.0 for step in steps))
+    return Cell(record, look, mark, meaning, steps, counts, files if record.state in PUBLISHED else [])
 
 
 def _step(record: CycleRecord, stage: Stage, told: StageRecord | None) -> Step:
