@@ -30,7 +30,7 @@ def test_page_follows_a_daemon_without_reloading(tmp_path: Path, tiny_bundle_pat
         page.script("window.untouched = true")
         soundings(archive, [*times, hours(24)])
         page.until(lambda: page.script(f"return document.querySelector('{RUNS}') !== null"))
-        page.until(lambda: "A cycle is running" in page.text(".verdict"))
+        page.until(lambda: "Healthy · running 2021-03-02 00 UTC" in page.text(".verdict"))
         page.until(lambda: page.script("return (document.querySelector('progress')?.value || 0) > 0"))
         assert "running: assimilate" in page.text(".detail:not([hidden])")
         page.shoot("running")

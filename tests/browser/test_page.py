@@ -143,6 +143,10 @@ def test_a_click_on_a_sounding_shows_the_station(page: Browser) -> None:
     assert "Reported to 4 of the last 5 cycles" in body
     assert "t850" in body
     assert page.script("return document.getElementById('chart-station').dataset.points") == "5"
+    assert page.script("return document.getElementById('station-variable').value") == "t"  # the map's channel is t850
+    tall = "return ['#station', '.map'].map(s => document.querySelector(s).offsetHeight)"
+    panel, figure = page.script(tall)
+    assert panel <= figure  # what is longer scrolls; nothing stays white beside the map
     page.shoot("station")
     page.script("document.getElementById('map').focus()")
     page.driver.switch_to.active_element.send_keys("\ue014")  # the arrow to the right
@@ -155,6 +159,20 @@ def test_series_follow_their_channel_and_period(page: Browser) -> None:
     page.until(lambda: page.text("[data-unit]") == "m")
     page.choose("#series-days", "366")
     assert page.script("return document.querySelectorAll('#chart-ranks canvas').length") == 1
+    legend = page.text("#chart-rms .u-legend").replace("\n", " ")
+    assert "2021-03-03 00" in legend  # the newest values, until the mouse is there
+    assert "–" not in legend
+
+
+def test_no_text_is_clipped_or_written_over_another(page: Browser) -> None:
+    wider = (
+        "const e = document.querySelector(arguments[0]), before = e.offsetWidth;"
+        "e.style.maxWidth = 'none'; return e.offsetWidth - before"
+    )
+    page.size(1300, 900)
+    assert [page.script(wider, f"#{name}-channel") for name in ("map", "series")] == [0, 0]
+    days = page.script("return [...document.querySelectorAll('.day')].map(d => [d.scrollWidth, d.offsetWidth])")
+    assert all(text <= room for text, room in days)  # so that single days beside each other have room
 
 
 def test_dark_is_dark_and_the_button_goes_round(page: Browser) -> None:
@@ -205,6 +223,7 @@ def test_before_anything_has_run_the_page_says_so(window: Browser, world: Config
         with open_engine(empty, NOW) as engine:
             engine.run(hours(0), NOW)
         window.until(lambda: window.data("field") == "mean t850 2021-03-01T00:00:00Z")
+        window.until(lambda: window.text("#chart-spread") == "Appears after the second cycle.")
         window.shoot("first")
         assert window.complaints() == []
 

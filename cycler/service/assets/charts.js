@@ -2,14 +2,15 @@
 "use strict";
 (() => {
   const plots = new Map();
+  const newest = (u, k) => u.data[k].at(-1);  // what the legend tells until the mouse asks for more
   const axis = (extra) => ({ stroke: dacycle.css("--dim"), font: "12px system-ui", grid: { stroke: dacycle.css("--grid"), width: 1 }, ticks: { show: false }, ...extra });
-  const line = (label, colour, extra) => ({ label, stroke: dacycle.css(colour), width: 1.6, points: { show: false }, spanGaps: false, value: (u, v) => dacycle.short(v), ...extra });
+  const line = (label, colour, extra) => ({ label, stroke: dacycle.css(colour), width: 1.6, points: { show: false }, spanGaps: false, value: (u, v, k) => dacycle.short(v ?? newest(u, k)), ...extra });
   const put = (id, options, data) => {
     const element = document.getElementById(id);
     plots.get(id)?.destroy();
     element.textContent = "";
     const width = Math.max(240, element.clientWidth);
-    plots.set(id, new uPlot({ width, height: 210, padding: [8, 34, 0, 0], legend: { live: true }, cursor: { y: false, points: { size: 6 } }, ...options }, data, element));
+    plots.set(id, new uPlot({ width, height: 210, padding: [8, 34, 0, 0], legend: { live: true, markers: { width: 0, fill: (u, k) => u.series[k].stroke(u, k) } }, cursor: { y: false, points: { size: 6 } }, ...options }, data, element));
     element.dataset.points = data[0].length;
   };
   const time = () => axis({ values: (u, splits) => splits.map((s) => new Date(s * 1000).toISOString().slice(5, splits.at(-1) - splits[0] < 4 * 86400 ? 13 : 10).replace("T", " ")), size: 30, space: 76 });
@@ -21,8 +22,8 @@
     lines(id, data, series, extra = {}) {
       const dots = sparse(data), day = 86400;
       const range = (u, low, high) => (data[0].length > 1 ? [low, high] : [low - day, low + day]);  // a single point is no span
-      const at = { label: "time", value: (u, v) => (v === null || v === undefined ? "–" : new Date(v * 1000).toISOString().slice(0, 13).replace("T", " ")) };
-      put(id, { tzDate: utc, axes: [time(), value()], series: [at, ...series.map((s) => line(s.label, s.colour, { ...dots, ...(s.dash ? { dash: s.dash } : {}) }))], ...extra, scales: { x: { range }, ...extra.scales } }, data);
+      const at = { label: "time", value: (u, v, k) => new Date((v ?? newest(u, k)) * 1000).toISOString().slice(0, 13).replace("T", " ") };
+      put(id, { tzDate: utc, axes: [time(), value()], series: [at, ...series.map((s) => line(s.label, s.colour, { ...dots, ...(s.dash ? { dash: s.dash, points: { show: false } } : {}) }))], ...extra, scales: { x: { range }, ...extra.scales } }, data);
     },
     bars(id, counts) {
       const total = counts.reduce((a, b) => a + b, 0) || 1, share = counts.map((c) => (c / total) * counts.length);
@@ -30,7 +31,7 @@
       put(id, {
         scales: { x: { time: false, range: [-0.6, counts.length - 0.4] }, y: { range: (u, low, high) => [0, Math.max(1.5, high * 1.1)] } },
         axes: [axis({ values: (u, s) => s.map((x) => (Number.isInteger(x) ? x : "")), size: 30 }), value()],
-        series: [{ label: "rank" }, { ...line("times the expected share", "--accent"), paths: bars, fill: dacycle.css("--accent-soft") }, line("flat", "--dim", { dash: [4, 4] })],
+        series: [{ label: "rank", value: (u, v) => v ?? "" }, { ...line("times the expected share", "--accent", { value: (u, v) => (v === null ? "" : dacycle.short(v)) }), paths: bars, fill: dacycle.css("--accent-soft") }, line("flat", "--dim", { dash: [4, 4], value: () => "" })],
       }, [counts.map((_, k) => k), share, counts.map(() => 1)]);
     },
     none(id, words) { plots.get(id)?.destroy(); plots.delete(id); const e = document.getElementById(id); e.textContent = ""; const p = document.createElement("p"); p.className = "dim empty"; p.textContent = words; e.append(p); e.dataset.points = 0; },
@@ -48,10 +49,10 @@
       dacycle.charts.lines("chart-rms", [told.time, scaled(told.omb_rms), scaled(told.oma_rms), ...limit("rms")], [{ label: "O-B", colour: "--series-b" }, { label: "O-A", colour: "--series-a" }, ...usual], { scales: { y: { range: (u, low, high) => [0, high * 1.1 || 1] } } });
       dacycle.charts.lines("chart-bias", [told.time, scaled(told.omb_bias), scaled(told.oma_bias), told.time.map(() => 0)], [{ label: "O-B", colour: "--series-b" }, { label: "O-A", colour: "--series-a" }, { label: "zero", colour: "--dim", dash: [4, 4] }]);
       if (told.spread_skill.some((x) => x !== null)) dacycle.charts.lines("chart-spread", [told.time, told.spread_skill, told.time.map(() => 1)], [{ label: "spread/skill", colour: "--accent" }, { label: "right", colour: "--dim", dash: [4, 4] }], { scales: { y: { range: (u, low, high) => [Math.min(0.4, low), Math.max(1.6, high)] } } });
-      else dacycle.charts.none("chart-spread", "Known from the first cycle with a background on.");
+      else dacycle.charts.none("chart-spread", "Appears after the second cycle.");
     }
     const counts = ranks.ranks[told.channel];
-    if (counts) dacycle.charts.bars("chart-ranks", counts); else dacycle.charts.none("chart-ranks", "Known from the first cycle with a background on.");
+    if (counts) dacycle.charts.bars("chart-ranks", counts); else dacycle.charts.none("chart-ranks", "Appears after the second cycle.");
   };
   let last = null;
   dacycle.series = async (channel, days) => {

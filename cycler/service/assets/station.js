@@ -32,7 +32,7 @@
   const history = (told, variable) => {
     const time = told.cycles.map((c) => Date.parse(c.time) / 1000), pick = (kind, key) => told.cycles.map((c) => c[kind][variable]?.[key] ?? null);
     dacycle.charts.lines("chart-station", [time, pick("omb", "bias"), pick("omb", "rms"), pick("oma", "rms"), time.map(() => 1)],
-      [{ label: "O-B mean", colour: "--series-c" }, { label: "O-B rms", colour: "--series-b" }, { label: "O-A rms", colour: "--series-a" }, { label: "expected", colour: "--dim", dash: [4, 4] }]);
+      [{ label: "O-B mean", colour: "--series-c" }, { label: "O-B rms", colour: "--series-b" }, { label: "O-A rms", colour: "--series-a" }, { label: "expected", colour: "--dim", dash: [4, 4] }], { height: 160 });
   };
 
   const render = (told, summary) => {
@@ -48,6 +48,8 @@
     if (told.cycles.length) body.append(make("p", { class: "dim" }, `Reported to ${got} of the last ${told.cycles.length} cycles`), strip(told.cycles));
     if (told.variables.length) {
       const select = make("select", { id: "station-variable" }, ...told.variables.map((v) => make("option", { value: v }, words[v] || v)));
+      const wanted = dacycle.variable(document.getElementById("map-channel").value);
+      if (told.variables.includes(wanted)) select.value = wanted;
       body.append(make("label", {}, "departures, in expected errors, of ", select), make("div", { id: "chart-station", class: "chart" }));
       history(told, select.value);
       select.addEventListener("change", () => history(told, select.value));
