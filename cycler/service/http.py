@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -28,7 +28,7 @@ from dacycle.cycler.service.guard import Guard
 from dacycle.cycler.service.health import Health
 from dacycle.cycler.service.metrics import registry
 from dacycle.cycler.service.openapi import description
-from dacycle.cycler.service.page import PARTS, page, part, runbook
+from dacycle.cycler.service.page import PARTS, missing, page, part, runbook
 from dacycle.errors import DacycleError
 
 __all__ = ["application"]
@@ -129,6 +129,9 @@ def application(config: Config, health: Health) -> Starlette:
 
 def _refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
+        path, reads = request.url.path, "text/html" in request.headers.get("accept", "")
+        if error.status_code == 404 and reads and not path.startswith("/api/"):  # a person came by an old link
+            return HTMLResponse(missing(path), 404)
         return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
     return JSONResponse({"error": str(error)}, 503)
 

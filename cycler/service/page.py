@@ -24,7 +24,7 @@ from dacycle.cycler.service.verdict import LATE, Situation, Verdict, hours, situ
 from dacycle.cycler.service.world import card
 from dacycle.errors import StateError
 
-__all__ = ["PARTS", "page", "part", "runbook"]
+__all__ = ["PARTS", "missing", "page", "part", "runbook"]
 
 PARTS = ("now", "cycles", "departures", "events")
 HERE = Path(__file__).parent
@@ -76,6 +76,11 @@ def runbook() -> str:
         if before.type == "heading_open":
             before.attrSet("id", inside.content.split(" ")[0].lower())
     return _templates().get_template("runbook.html").render(body=markdown.renderer.render(tokens, markdown.options, {}))
+
+
+def missing(path: str) -> str:
+    """What a browser gets for an address that is none."""
+    return _templates().get_template("missing.html").render(path=path[:200])
 
 
 def _part(site: Site, history: History, name: str) -> str:

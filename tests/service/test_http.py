@@ -201,6 +201,17 @@ def test_wrong_requests_get_a_reason(client: httpx.Client, path: str, status: in
     assert told.json()["error"]
 
 
+def test_a_browser_gets_a_page_for_what_is_not_there_and_programs_get_json(client: httpx.Client) -> None:
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    told = client.get("/products/2001/<b>", headers=browser)
+    assert told.status_code == 404
+    assert told.headers["content-type"].startswith("text/html")
+    assert '<a href="/">' in told.text
+    assert "<b>" not in told.text
+    assert client.get("/api/v1/nothing", headers=browser).json()["error"]
+    assert client.get("/nothing").json()["error"]
+
+
 @pytest.mark.usefixtures("filled")
 def test_products_come_whole_and_in_ranges(client: httpx.Client) -> None:
     path = "/products/2021/03/01/00/analysis.nc"
