@@ -55,12 +55,12 @@ class Manifest(BaseModel):
     threads: int
     config_digest: str
     background: str
-    inputs: dict[str, str] = Field(description="name -> sha256")
     clipped: dict[str, dict[str, int]] = Field(
         description="file stem -> channel -> values at a physical limit, to which they were raised"
     )
     products: dict[str, FileRecord]
     runtime: dict[str, JsonValue] = {}
+    inputs: dict[str, str] = Field(description="name -> sha256; hundreds of soundings' files, hence the last")
 
     def same_products(self, other: "Manifest") -> bool:
         """Whether both promise the same bytes from the same makings; revision and runtime aside."""

@@ -31,6 +31,7 @@ def test_it_says_what_made_the_products(folder: Path) -> None:
     content = json.loads((folder / MANIFEST).read_text())
     assert content["bundle"] == {"name": "tiny", "digest": "ab" * 32, "world": "simulated"}
     assert (content["seed"], content["chunk"], content["threads"]) == (7, 2, 2)
+    assert list(content)[-1] == "inputs"
     assert content["inputs"]["XXM00000001-data.txt"] == "ef" * 32
     assert content["products"]["a.nc"]["bytes"] == 4
     assert content["clipped"] == {"analysis": {"q850": 3}}
