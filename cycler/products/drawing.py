@@ -15,11 +15,13 @@ from dacycle.cycler.products.palettes import palette
 from dacycle.cycler.products.projection import ASPECT, coastlines, graticule, project, sampling
 from dacycle.emulators.grid import Grid
 
-__all__ = ["Panel", "levels", "picture"]
+__all__ = ["Panel", "extent", "levels", "picture"]
 
 FloatArray = npt.NDArray[np.floating]
 Degrees = npt.NDArray[np.float64]
 INK, QUIET, PAPER = (32, 36, 44), (104, 110, 120), (255, 255, 255)
+RIM = (150, 154, 162)
+ARROW = 11  # pixels
 SOFT = 16  # shades between two bands
 FINER = 3  # lines are drawn so much larger, then reduced: that makes them smooth
 
@@ -84,8 +86,7 @@ def _draw(page: Image.Image, place: tuple[int, int], width: int, grid: Grid, pan
     size = 19 if width > 700 else 16
     ink.text((x, y), panel.title, font=_font(size), fill=INK)
     low, high = float(np.min(panel.values)), float(np.max(panel.values))
-    told = f"{_number(low, 3)} to {_number(high, 3)} {panel.units}"
-    ink.text((x + width, y + 2), told, font=_font(size - 3), fill=QUIET, anchor="ra")
+    ink.text((x + width, y + 2), f"{extent(low, high)} {panel.units}", font=_font(size - 3), fill=QUIET, anchor="ra")
     page.paste(_globe(grid, panel, width), (x, y + 30))
     _bar(ink, (x + width // 8, y + 30 + round(width / ASPECT) + 14), width * 3 // 4, panel)
 
@@ -145,18 +146,35 @@ def _dots(points: tuple[Degrees, Degrees], width: int) -> Image.Image:
     return page.reduce(FINER).point(lambda ink: ink * 3 // 4)
 
 
+def extent(low: float, high: float) -> str:
+    """Both ends with the decimals that the larger deserves: 0 to 142, not 0.0967 to 142."""
+    largest = max(abs(low), abs(high), 1e-12)
+    decimals = max(0, 2 - int(np.floor(np.log10(largest))))
+    return f"{low:.{decimals}f} to {high:.{decimals}f}".replace(f"-{0:.{decimals}f} to", f"{0:.{decimals}f} to")
+
+
 def _bar(ink: ImageDraw.ImageDraw, place: tuple[int, int], width: int, panel: Panel) -> None:
     x, y = place
     colours = palette(panel.colours, len(panel.ticks) - 1)
     edges = [x + round(width * k / len(colours)) for k in range(len(colours) + 1)]
     for left, right, colour in zip(edges, edges[1:], colours, strict=False):
-        ink.rectangle((left, y, right - 1, y + 11), fill=tuple(round(float(c)) for c in colour))
-    ink.rectangle((x - 1, y - 1, x + width, y + 12), outline=(150, 154, 162))
+        ink.rectangle((left, y, right - 1, y + 11), fill=_ink_of(colour))
+    ink.rectangle((x - 1, y - 1, x + width, y + 12), outline=RIM)
+    # An arrow where values lie beyond the end, which have the colour of the end.
+    if np.min(panel.values) < panel.ticks[0]:
+        ink.polygon([(x - 2, y - 1), (x - 2, y + 12), (x - ARROW, y + 5)], fill=_ink_of(colours[0]), outline=RIM)
+    if np.max(panel.values) > panel.ticks[-1]:
+        end = x + width + 1
+        ink.polygon([(end, y - 1), (end, y + 12), (end + ARROW, y + 5)], fill=_ink_of(colours[-1]), outline=RIM)
     every = max(1, round(len(edges) / (width / 62)))
     zero = next((k for k, tick in enumerate(panel.ticks) if tick == 0), 0)
     for k in range(zero % every, len(edges), every):
         ink.text((edges[k], y + 17), _number(panel.ticks[k]), font=_font(13), fill=QUIET, anchor="ma")
-    ink.text((x + width + 12, y + 6), panel.units, font=_font(14), fill=INK, anchor="lm")
+    ink.text((x + width + ARROW + 8, y + 6), panel.units, font=_font(14), fill=INK, anchor="lm")
+
+
+def _ink_of(colour: npt.NDArray[np.floating]) -> tuple[int, ...]:
+    return tuple(round(float(c)) for c in colour)
 
 
 def _number(value: float, digits: int = 4) -> str:

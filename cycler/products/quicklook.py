@@ -75,7 +75,7 @@ def write_quicklook(
 
     from dacycle.cycler.products.drawing import picture
 
-    told = f"{ensemble.time:%Y-%m-%d %H} UTC  ·  {ensemble}  ·  {_members(ensemble)}  ·  {provenance.method}"
+    what, told = _what(ensemble), f"{_members(ensemble)}  ·  {provenance.method}"
     if provenance.world == "simulated":
         told += "  ·  prior of a simulated world"
     written: list[Artefact] = []
@@ -84,7 +84,8 @@ def write_quicklook(
         channel = any_channel(name)
         panels = list(_panels(LOOKS[name], mean, spread, increment, _stations(table, name)))
         # Bands and ink are few colours: 256 of them look the same and take a third of the room.
-        drawn = picture(ensemble.grid, _title(channel), told, panels).quantize(256, Image.Quantize.MEDIANCUT)
+        drawn = picture(ensemble.grid, _title(channel), f"{what}  ·  {told}", panels)
+        drawn = drawn.quantize(256, Image.Quantize.MEDIANCUT)
         path = folder / f"quicklook_{name}.png"
         written.append(write_atomically(path, lambda temporary, drawn=drawn: drawn.save(temporary, "png")))  # type: ignore[misc]
         shown.append((path.name, _title(channel)))
@@ -95,6 +96,11 @@ def write_quicklook(
 
 def _title(channel: Channel) -> str:
     return channel.long_name[0].upper() + channel.long_name[1:]
+
+
+def _what(ensemble: Ensemble) -> str:
+    what = "Analysis of" if ensemble.hours is None else f"Forecast +{ensemble.hours} h for"
+    return f"{what} {ensemble.time:%Y-%m-%d %H} UTC"
 
 
 def _members(ensemble: Ensemble) -> str:
@@ -217,9 +223,7 @@ def _page(
         f'ensemble mean, spread and increment"></figure>\n'
         for name, title in shown
     )
-    title = f"Analysis of {ensemble.time:%Y-%m-%d %H} UTC"
-    if ensemble.hours is not None:
-        title = f"Forecast for {ensemble.time:%Y-%m-%d %H} UTC"
+    title = _what(ensemble)
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{title}</title>'

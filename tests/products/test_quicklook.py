@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from dacycle.cycler.products import quicklook
-from dacycle.cycler.products.drawing import Panel, levels, picture
+from dacycle.cycler.products.drawing import Panel, extent, levels, picture
 from dacycle.cycler.products.manifest import read_manifest, verify
 from dacycle.cycler.products.palettes import PALETTES, palette
 from dacycle.cycler.products.projection import ASPECT, coastlines, project, sampling
@@ -79,6 +79,38 @@ def test_a_step_is_drawn_where_it_is() -> None:
     row = 92 + 30 + round(328 / ASPECT) // 2 + 12
     for column, expected in ((36 + 90, colours[0]), (36 + 240, colours[1])):
         assert np.abs(pixels[row, column] - expected).max() <= 2
+
+
+def test_the_bar_has_an_arrow_where_values_lie_beyond_it() -> None:
+    field = np.linspace(-1, 1, GRID.lat.size)[:, None] + np.zeros(GRID.shape)
+    ends = {}
+    for name, ticks in (("within", [-1, 0, 1]), ("below", [-0.5, 0, 1]), ("above", [-1, 0, 0.5])):
+        drawn = np.asarray(picture(GRID, "", "", [Panel("", "", field, "height", ticks)], width=400))
+        row = 92 + 30 + round(328 / ASPECT) + 14 + 5
+        left, right = 36 + 328 // 8, 36 + 328 // 8 + 328 * 3 // 4
+        ends[name] = [(drawn[row, left - 5] < 250).any(), (drawn[row, right + 4] < 250).any()]
+    assert ends == {"within": [False, False], "below": [True, False], "above": [False, True]}
+
+
+def test_extents_have_the_decimals_of_the_larger_end() -> None:
+    assert extent(0.0967, 142.3) == "0 to 142"
+    assert extent(-2.774, 2.1) == "-2.77 to 2.10"
+    assert extent(-0.001, 17.92) == "0.0 to 17.9"
+    assert extent(4987.2, 5902.9) == "4987 to 5903"
+
+
+def test_a_picture_and_its_page_tell_the_time_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subtitles = []
+
+    def drawn(*told: object) -> Image.Image:
+        subtitles.append(told[2])
+        return Image.new("RGB", (4, 4))
+
+    monkeypatch.setattr("dacycle.cycler.products.drawing.picture", drawn)
+    publish(tmp_path / "00", request(quicklook=look((16, 32)), formats=("netcdf",)))
+    assert set(subtitles) == {"Analysis of 2005-08-26 00 UTC  ·  3 members  ·  sda  ·  prior of a simulated world"}
+    page = (tmp_path / "00" / "quicklook.html").read_text()
+    assert page.split("<body")[-1].split("</title>")[1].count("2005-08-26") == 1
 
 
 def look(shape: tuple[int, int]) -> Quicklook:
