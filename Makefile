@@ -3,36 +3,37 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-STAMP = $(VENV)/.installed
+PROGRAM = $(VENV)/.program
+TOOLS = $(VENV)/.tools
 
 .PHONY: demo live test soak check fuzz format install-systemd clean
 
-demo: $(STAMP)
+demo: $(PROGRAM)
 	$(BIN)/dacycle demo --workdir demo-work
 
-live: $(STAMP)
+live: $(PROGRAM)
 	$(BIN)/dacycle demo --live --workdir live-work --steps 6
 
 # GOMP_SPINCOUNT: as every command asks for (cycler/waiting.py); the tests' daemons and browser need the processors, too.
-test: $(STAMP)
+test: $(TOOLS)
 	GOMP_SPINCOUNT=1000 $(BIN)/python -m pytest
 
 # 120 simulated days of cycles with faults from a seeded list; the account comes at the end (docs/operations.md).
-soak: $(STAMP)
+soak: $(TOOLS)
 	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.soak soak-work --days 120 --seed 0
 
-check: $(STAMP)
+check: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # Hostile bytes for the readers of soundings, listings and zips, for so many seconds; atheris has wheels for CPython on Linux.
 SECONDS ?= 1800
-fuzz: $(STAMP)
+fuzz: $(PROGRAM)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,fuzz]'
 	PYTHONPATH=. $(BIN)/python -m tests.fuzz.run --seconds $(SECONDS) --work fuzz-work
 
-format: $(STAMP)
+format: $(TOOLS)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -60,9 +61,14 @@ $(PREFIX)/bin/dacycle:
 	$(PREFIX)/bin/python -m pip install --constraint constraints.txt $(addprefix --extra-index-url ,$(EXTRA_INDEX)) \
 		'.[distributed]'
 
-$(STAMP): pyproject.toml constraints.txt
+$(PROGRAM): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip setuptools wheel
+	$(BIN)/python -m pip install --constraint constraints.txt --editable .
+	touch $@
+
+# What tests and checks need besides; nobody who only runs the program downloads it.
+$(TOOLS): $(PROGRAM)
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[test,dev]'
 	touch $@
 

@@ -54,5 +54,13 @@ def test_matplotlib_survives_the_installed_wheel_even_in_the_repository(wheel: P
         assert str(tmp_path) in ran.stdout
 
 
+@pytest.mark.parametrize(("target", "tools"), [("demo", False), ("live", False), ("test", True), ("check", True)])
+def test_only_tests_and_checks_install_their_tools(tmp_path: Path, target: str, tools: bool) -> None:
+    command = ["make", "--dry-run", "-C", str(ROOT), target, f"VENV={tmp_path}"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "--editable .\n" in told
+    assert ("'.[test,dev]'" in told) is tools
+
+
 def test_the_cycler_folder_is_no_package_of_its_own() -> None:
     assert not (ROOT / "cycler" / "__init__.py").exists()
