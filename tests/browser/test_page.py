@@ -164,6 +164,20 @@ def test_series_follow_their_channel_and_period(page: Browser) -> None:
     assert "–" not in legend
 
 
+def test_lines_of_reference_carry_no_dots(page: Browser) -> None:
+    watched = (
+        "const real = uPlot; window.drawn = []; const seen = "
+        "function (options, ...told) { drawn.push(...options.series); return new real(options, ...told); };"
+        "window.uPlot = Object.assign(seen, real)"
+    )
+    page.script(watched)
+    page.choose("#series-channel", "z500")
+    page.until(lambda: page.text("[data-unit]") == "m")
+    told = page.script("return drawn.filter(s => s.points).map(s => [s.label, Boolean(s.dash), s.points.show])")
+    assert {label: dots for label, dashed, dots in told if dashed} == {"zero": False, "right": False, "flat": False}
+    assert ["O-B", False, True] in told
+
+
 def test_no_text_is_clipped_or_written_over_another(page: Browser) -> None:
     wider = (
         "const e = document.querySelector(arguments[0]), before = e.offsetWidth;"
