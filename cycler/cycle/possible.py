@@ -25,14 +25,15 @@ def require_possible(history: History, config: Config, kind: str, time: datetime
     """ConfigError or StateError where there is no such cycle, and will be none.
 
     A cycle that is not there yet can be held or skipped from the first analysis, or the oldest cycle that has run, to
-    the last; without a last one as far ahead as the catch-up limit reaches back.
+    the last; without a last one as far ahead as the catch-up limit reaches back. Where nothing says yet where cycling
+    begins, any time.
     """
     require_grid(config, time)
     if kind not in ("hold", "skip") or history.cycle(time, Stream.DELAYED) is not None:
         return
     label = f"{time:%Y-%m-%dT%H}"
     if (first := _oldest(history, config)) is None:
-        raise StateError(f"nothing says yet where cycling begins: set [cycle] first to {kind} {label}")
+        return  # nothing has run, and nothing says yet where cycling begins
     if time < first:
         raise StateError(f"{label} lies before the first cycle, {first:%Y-%m-%dT%H}: there is nothing to {kind}")
     last, days = config.cycle.last, config.cycle.catch_up_limit_days
