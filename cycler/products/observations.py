@@ -1,9 +1,9 @@
 """observations.nc: every value of a cycle with its verdict and its equivalents in background and analysis.
 
 A table of points (CF discrete sampling geometry ``point``), one row per value. The columns ``value``, ``sigma``,
-``background_mean`` and so on hold all channels, in the units that stand beside them in ``channel_units``: no one unit,
-hence no ``units``. The columns ``air_temperature``, ``air_temperature_error`` and so on repeat them by quantity, for
-tools that go by units.
+``background_mean`` and so on hold all channels, in the units that stand beside them in ``channel_units``: having no
+one unit they count as coordinates. The columns ``air_temperature``, ``air_temperature_error`` and so on repeat them by
+quantity, for tools that go by units.
 """
 
 from dataclasses import dataclass, fields
@@ -138,7 +138,7 @@ def _fill(file: netCDF4.Dataset, table: ObservationTable, provenance: Provenance
         "flag_meanings": " ".join(code.reason for code in Quality),
         "coverage_content_type": "qualityInformation",
     }
-    _column(file, "quality", batch.quality, codes)
+    _column(file, "quality", batch.quality, {**codes, "coordinates": f"{PLACE} {' '.join(LONG.values())}"})
     withheld = {
         "long_name": "station withheld for verification",
         "flag_values": np.array([0, 1], dtype=np.int8),

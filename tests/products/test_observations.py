@@ -100,10 +100,9 @@ def test_every_quantity_has_columns_of_its_own_with_one_unit(tmp_path: Path) -> 
                 np.testing.assert_array_equal(column.values, np.where(rows, values, np.nan))
 
 
-def test_xarray_gives_texts_and_data_variables(tmp_path: Path) -> None:
+def test_xarray_gives_texts(tmp_path: Path) -> None:
     write_observations(tmp_path / "o.nc", table(), PROVENANCE)
     with xr.open_dataset(tmp_path / "o.nc") as dataset:
-        assert set(dataset.coords) == {"time", "lat", "lon", "pressure"}
         for name in ("station", "report", "channel"):
             assert dataset[name].values.tolist() == getattr(table().batch, name).tolist()
         assert int((dataset.channel == "t850").sum()) == 3
