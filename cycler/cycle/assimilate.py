@@ -10,7 +10,7 @@ from dacycle.cycler.cycle import blacklist
 from dacycle.cycler.cycle.arrivals import from_json
 from dacycle.cycler.cycle.covariances import known_before, learn, remember
 from dacycle.cycler.cycle.executor import Known
-from dacycle.cycler.cycle.increment import packed
+from dacycle.cycler.cycle.increment import INCREMENT, packed
 from dacycle.cycler.cycle.model_observations import model_fields, weighed
 from dacycle.cycler.cycle.prepare import Prepared, prepare
 from dacycle.cycler.cycle.ranks import rank_counts
@@ -18,7 +18,7 @@ from dacycle.cycler.cycle.records import Listing
 from dacycle.cycler.cycle.states import Stage
 from dacycle.cycler.cycle.stations import station_records
 from dacycle.cycler.cycle.statistics import count, statistics
-from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, FORECAST, INCREMENT, INPUTS, OBSERVATIONS, Task
+from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, CHECKED, FORECAST, INPUTS, OBSERVATIONS, Task
 from dacycle.errors import DacycleError
 from dacycle.obs.quality import withhold
 from dacycle.obs.thinning import thin

@@ -3,8 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["packed", "unpacked"]
+__all__ = ["INCREMENT", "packed", "unpacked"]
 
+INCREMENT = "increment.npz"
+"""The file that a cycle keeps it in."""
 MAXIMUM = 32767
 
 

@@ -26,7 +26,6 @@ __all__ = [
     "ANALYSIS_EQUIVALENTS",
     "CHECKED",
     "FORECAST",
-    "INCREMENT",
     "INITIAL",
     "INPUTS",
     "OBSERVATIONS",
@@ -40,7 +39,6 @@ OBSERVATIONS = "observations.npz"  # checked by themselves
 FORECAST = "forecast.npy"  # (members, channels, h, w)
 CHECKED = "checked.npz"  # checked against the background too, withheld ones marked
 ANALYSIS_EQUIVALENTS = "equivalents.npz"
-INCREMENT = "increment.npz"  # mean of the analysis minus mean of the lifted forecast, packed
 INITIAL = "initial.npy"  # (members, channels, h, w): where the next forecast starts
 
 

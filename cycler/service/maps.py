@@ -16,10 +16,9 @@ import numpy.typing as npt
 from dacycle.channels import channel
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
-from dacycle.cycler.cycle.increment import unpacked
+from dacycle.cycler.cycle.increment import INCREMENT, unpacked
 from dacycle.cycler.cycle.records import CycleRecord, format_time
 from dacycle.cycler.cycle.states import State
-from dacycle.cycler.cycle.task import INCREMENT
 from dacycle.cycler.cycle.workspace import Kept
 from dacycle.cycler.products.fields import read_fields
 from dacycle.cycler.products.folders import product_folder

@@ -4,6 +4,8 @@ import contextlib
 import json
 import math
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -230,3 +232,10 @@ def test_every_answer_carries_security_headers(client: httpx.Client) -> None:
         assert headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "server" not in headers
+
+
+def test_the_page_starts_without_the_networks_libraries() -> None:
+    """They take seconds to load, and the first request would wait for them."""
+    code = "import sys, dacycle.cycler.service.server; print({'torch', 'jax'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
