@@ -17,8 +17,9 @@ from dacycle.cycler.cycle.early import run_early
 from dacycle.cycler.cycle.engine import Engine, open_engine, run_cycle
 from dacycle.cycler.cycle.progress import Progress, Stopped
 from dacycle.cycler.cycle.records import format_time
-from dacycle.cycler.cycle.report import status_json, status_lines
+from dacycle.cycler.cycle.report import status_json
 from dacycle.cycler.cycle.states import Stage, State, Stream
+from dacycle.cycler.cycle.status_text import status_lines
 from dacycle.cycler.cycle.task import ANALYSIS_EQUIVALENTS, INITIAL, OBSERVATIONS
 from dacycle.cycler.cycle.workspace import Kept
 from dacycle.cycler.products.manifest import read_manifest, verify

@@ -9,11 +9,10 @@ import pytest
 from dacycle.cycler.config import load_config
 from dacycle.cycler.cycle.engine import open_engine
 from dacycle.cycler.cycle.history import History
-from dacycle.cycler.cycle.increment import packed, unpacked
+from dacycle.cycler.cycle.increment import INCREMENT, packed, unpacked
 from dacycle.cycler.cycle.owed import complete, next_due
 from dacycle.cycler.cycle.ranks import rank_counts, rank_histogram
 from dacycle.cycler.cycle.states import State
-from dacycle.cycler.cycle.task import INCREMENT
 from dacycle.cycler.cycle.workspace import Kept
 from dacycle.cycler.products.fields import read_fields
 from dacycle.cycler.service.worker import Worker
