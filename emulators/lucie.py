@@ -145,12 +145,12 @@ class Lucie(nn.Module):
         """
         statics = [self.orography, self.land] if self.arguments.land else [self.orography]
         extra = [insolation[:, None], *(s.expand(len(z), 1, -1, -1) for s in statics)]
+        state = self.physical(z)
         if self.transport is not None:
-            state = self.physical(z)
             moved = self.transport(state) - state[:, self.transport.carried]
             extra.append(moved / self.tendency_std[self.transport.carried])
         if self.gradients is not None:
-            extra.append(self.gradients(self.physical(z)) / self.gradients.scales(self.std, self.tendency_std))
+            extra.append(self.gradients(state) / self.gradients.scales(self.std, self.tendency_std))
         out = self.network(torch.cat([z, *extra], 1))
         change = out[:, :-1] * (self.tendency_std / self.std)
         if self.attractor is not None:
