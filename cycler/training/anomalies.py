@@ -41,6 +41,11 @@ class Anomalies:
             result[:, c, d] = result[:, d, c] = found
         return result
 
+    def of_nodes(self, covariances: Tensor) -> Tensor | None:
+        """The same for every one of ``covariances`` (nodes, degrees, channels, channels)."""
+        found = [each for covariance in covariances if (each := self(covariance)) is not None]
+        return torch.stack(found) if found else None
+
     @cached_property
     def _shares(self) -> dict[tuple[int, int], dict[tuple[int, int], Tensor]]:
         """For two anomalies, and two variables: S_kl / (2 k + 1), (degrees, degrees)."""

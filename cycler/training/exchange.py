@@ -48,10 +48,9 @@ def measure_errors(
     of_anomalies = Anomalies(load_prior(bundle), len(bundle.forecast_error))
     if (states := as_array(of_anomalies(found.statistics.covariance))) is not None:
         measured["states_error_covariance"] = states
-    if (local := measured.get("local_error_covariance")) is not None:
-        nodes = [each for node in torch.as_tensor(local) if (each := of_anomalies(node)) is not None]
-        if (states := as_array(torch.stack(nodes) if nodes else None)) is not None:
-            measured["states_local_error_covariance"] = states
+    local = torch.as_tensor(measured.get("local_error_covariance", []))  # none where nobody has measured it
+    if (states := as_array(of_anomalies.of_nodes(local))) is not None:
+        measured["states_local_error_covariance"] = states
     write_measured(bundle.path / "statics.nc", **measured)
     share = round(found.share, 4)
     progress(f"forecasts leave {share} of the climatological variance unknown")

@@ -61,12 +61,11 @@ def with_local_statistics(
     alone say count for."""
     gaussian = analyst.prior.gaussian
     slope, error = stacked(resized(gaussian, local_statistics(gaussian, pairs.moments), pairs.spectra, worth))
-    of_nodes = [each for of_node in error if (each := anomalies(of_node)) is not None]
     return replace(
         bundle,
         local_slope=slope.numpy(),
         local_error=error.numpy(),
-        states_local_error=as_array(torch.stack(of_nodes) if of_nodes else None),
+        states_local_error=as_array(anomalies.of_nodes(error)),
     )
 
 
