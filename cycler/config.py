@@ -1,14 +1,9 @@
-"""The one configuration: a TOML file and the environment, read once, typed, passed down.
+"""The one configuration: its sections and keys, typed, read once (``config_file.py``), passed down.
 
-Every key has a default. A key that does not exist is an error that names the nearest one that does. A variable
-``DACYCLE_SECTION__KEY`` overrides the file, as ``DACYCLE_SERVICE__PORT=9000``.
+Every key has a default.
 """
 
-import difflib
-import os
-import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -16,15 +11,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from dacycle.cycler.assimilation.methods import METHODS, SOLVERS, denoiser_calls, known_method, known_solver
-from dacycle.errors import ConfigError
 
-__all__ = ["Config", "ModelObservation", "load_config"]
+__all__ = ["A_TIME", "Config", "ModelObservation", "model_of", "tables"]
 
-PREFIX = "DACYCLE_"
 A_TIME = "2005-08-26T00:00:00Z"
 DIVISORS_OF_A_DAY = (1, 2, 3, 4, 6, 8, 12, 24)
 
@@ -329,103 +321,16 @@ class Config(Section):
         return anchor + (time - anchor) // self.interval * self.interval
 
 
-def load_config(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
-    """The configuration of that file (None: the defaults) and environment; ConfigError in one line."""
-    label = str(path) if path is not None else "configuration"
-    values = _read(path) if path is not None else {}
-    origin: dict[tuple[str, str], str] = {}
-    for name, section, key, text in _overrides(os.environ if environ is None else environ):
-        origin[section, key] = name
-        table = values.setdefault(section, {})
-        if not isinstance(table, dict):
-            raise ConfigError(f"{label}: {section}: expected a table, got {table!r}")
-        table[key] = _parse(text)
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        told = [_tell(details, label, origin) for details in error.errors(include_url=False)]
-        raise ConfigError("; ".join(told[:3])) from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        hint = "`dacycle config default > FILE` writes one"
-        raise ConfigError(f"{path}: no such configuration file; {hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}{_hint(path, str(error))}") from None
-
-
-def _hint(path: Path, error: str) -> str:
-    """What a line wants that TOML stumbled over, where that can be told: it knows no times without minutes."""
-    line = int(found[1]) if (found := re.search(r"at line (\d+)", error)) else 0
-    told = path.read_text(encoding="utf-8").splitlines()[line - 1 : line]
-    return f"; a time is written as {A_TIME}" if told and re.search(r"=\s*\d{4}-\d", told[0]) else ""
-
-
-def _overrides(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
-    for name, text in sorted(environ.items()):
-        section, separator, key = name.removeprefix(PREFIX).lower().partition("__")
-        if name.startswith(PREFIX) and separator:
-            yield name, section, key, text
-
-
-def _parse(text: str) -> Any:
-    """Lists and tables in TOML's notation; everything else is left to the key's type."""
-    if not text.startswith(("[", "{")):
-        return text
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _tell(details: ErrorDetails, label: str, origin: Mapping[tuple[str, str], str]) -> str:
-    """One validation error as ``file: key: expected, got``."""
-    location = details["loc"]
-    key = ".".join(str(part) for part in location)
-    place = next((name for at, name in origin.items() if location[:2] == at), label)
-    if details["type"] == "extra_forbidden":
-        return f"{place}: unknown key {key}; {_nearest(location)}"
-    if details["type"] == "missing":
-        return f"{place}: {key}: expected a value, got none"
-    message = details["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
-    if details["type"] in ("model_type", "model_attributes_type"):
-        message = "expected a table"
-    told = "" if "got " in message else f", got {details['input']!r}"
-    return f"{place}: {key}: {message}{told}"
-
-
-def _nearest(location: tuple[int | str, ...]) -> str:
-    """What a misspelt key was probably meant to be: among its neighbours first, then anywhere."""
-    model: type[BaseModel] = Config
-    for part in location[:-1]:
-        if isinstance(part, str):
-            model = _model_of(model.model_fields[part].annotation) or model
-    wrong = str(location[-1])
-    near = difflib.get_close_matches(wrong, model.model_fields, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {'.'.join([*map(str, location[:-1]), near[0]])}?"
-    everywhere = [(section, key) for section, _, table in tables() for key in table.model_fields]
-    far = difflib.get_close_matches(wrong, [key for _, key in everywhere], n=1, cutoff=0.6)
-    if far:
-        return f"did you mean {' or '.join(f'{section}.{key}' for section, key in everywhere if key == far[0])}?"
-    nearest = max(model.model_fields, key=lambda name: difflib.SequenceMatcher(None, wrong, name).ratio())
-    return f"the nearest known key is {nearest}, of {', '.join(model.model_fields)}"
-
-
-def _model_of(annotation: Any) -> type[BaseModel] | None:
+def model_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field of that annotation holds, if any."""
     if get_origin(annotation) in (Union, UnionType, tuple, list):
-        return next(filter(None, map(_model_of, get_args(annotation))), None)
+        return next(filter(None, map(model_of, get_args(annotation))), None)
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def tables() -> Iterator[tuple[str, str, type[BaseModel]]]:
     """Name, description and model of every section."""
     for name, field in Config.model_fields.items():
-        model = _model_of(field.annotation)
+        model = model_of(field.annotation)
         if model is not None:
             yield name, field.description or "", model

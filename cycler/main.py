@@ -183,28 +183,28 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _cycle(args: argparse.Namespace) -> None:
-    from dacycle.cycler.config import load_config
+    from dacycle.cycler.config_file import load_config
     from dacycle.cycler.cycle.commands import cycle
 
     cycle(load_config(args.config), args.time, args.early, _now())
 
 
 def _backfill(args: argparse.Namespace) -> None:
-    from dacycle.cycler.config import load_config
+    from dacycle.cycler.config_file import load_config
     from dacycle.cycler.cycle.commands import backfill
 
     backfill(load_config(args.config), args.start, args.end, _now())
 
 
 def _intervene(args: argparse.Namespace) -> None:
-    from dacycle.cycler.config import load_config
+    from dacycle.cycler.config_file import load_config
     from dacycle.cycler.cycle.commands import intervene
 
     intervene(load_config(args.config), args.kind, args.time, args.stage, _now())
 
 
 def _repair(args: argparse.Namespace) -> None:
-    from dacycle.cycler.config import load_config
+    from dacycle.cycler.config_file import load_config
     from dacycle.cycler.cycle.repair import repair
 
     for line in repair(load_config(args.config), _now()):
@@ -212,14 +212,14 @@ def _repair(args: argparse.Namespace) -> None:
 
 
 def _status(args: argparse.Namespace) -> None:
-    from dacycle.cycler.config import load_config
+    from dacycle.cycler.config_file import load_config
     from dacycle.cycler.cycle.commands import status
 
     status(load_config(args.config), args.json, _now())
 
 
 def _verify(args: argparse.Namespace) -> None:
-    from dacycle.cycler.config import load_config
+    from dacycle.cycler.config_file import load_config
     from dacycle.cycler.cycle.verify import verify
 
     verify(load_config(args.config), args.start, args.end, args.truth, args.json)

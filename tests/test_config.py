@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dacycle.cycler.config import Config, load_config
+from dacycle.cycler.config import Config
+from dacycle.cycler.config_file import load_config
 from dacycle.cycler.config_text import default_toml, schema_json
 from dacycle.errors import ConfigError
 

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked; 1 where ``check`` found something wrong."""
-    from dacycle.cycler.config import load_config
+    from dacycle.cycler.config_file import load_config
 
     config = load_config(args.config)
     if args.what == "retire":

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the file and say what is in it."""
-    from dacycle.cycler.config import load_config
+    from dacycle.cycler.config_file import load_config
     from dacycle.cycler.cycle.history import History
     from dacycle.cycler.products.export import Request, export
     from dacycle.cycler.products.pieces import Region

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from dacycle.cycler.assimilation.methods import METHODS
 from dacycle.cycler.bundle import Bundle, open_bundle
-from dacycle.cycler.config import Config, load_config
+from dacycle.cycler.config import Config
+from dacycle.cycler.config_file import load_config
 from dacycle.cycler.cycle.engine import open_engine
 from dacycle.cycler.cycle.models import Models
 from dacycle.cycler.cycle.progress import Progress

@@ -20,7 +20,7 @@ from dacycle.cycler.assimilation.adaptation import Adaptation
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
 from dacycle.cycler.assimilation.methods import LetkfSettings
 from dacycle.cycler.bundle import open_bundle
-from dacycle.cycler.config import load_config
+from dacycle.cycler.config_file import load_config
 from dacycle.cycler.cycle.ingest import gather
 from dacycle.cycler.experiments.claim import claim
 from dacycle.cycler.experiments.demo import ARCHIVE, TRUTH

@@ -21,7 +21,8 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from dacycle.cycler.bundle import open_bundle
-from dacycle.cycler.config import Config, load_config
+from dacycle.cycler.config import Config
+from dacycle.cycler.config_file import load_config
 from dacycle.cycler.cycle.engine import Engine, open_engine
 from dacycle.cycler.cycle.models import Models
 from dacycle.cycler.cycle.progress import Progress, Stopped

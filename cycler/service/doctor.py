@@ -11,7 +11,8 @@ from textwrap import shorten
 from typing import Literal
 
 from dacycle.cycler.bundle import Bundle, open_bundle
-from dacycle.cycler.config import Config, load_config
+from dacycle.cycler.config import Config
+from dacycle.cycler.config_file import load_config
 from dacycle.cycler.cycle.history import LEDGER_NAME, History
 from dacycle.cycler.cycle.lock import InUseError, exclusive
 from dacycle.cycler.cycle.models import Models, threads

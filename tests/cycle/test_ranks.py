@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dacycle.cycler.config import load_config
+from dacycle.cycler.config_file import load_config
 from dacycle.cycler.cycle.engine import open_engine
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.increment import INCREMENT, packed, unpacked

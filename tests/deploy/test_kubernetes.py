@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dacycle.cycler.config import load_config
+from dacycle.cycler.config_file import load_config
 from tests.tools import require_tool
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from dacycle.cycler.bundle import Bundle
-from dacycle.cycler.config import load_config
+from dacycle.cycler.config_file import load_config
 from dacycle.cycler.cycle.engine import open_engine, run_cycle
 from dacycle.cycler.products.derived import any_channel, derive
 from dacycle.cycler.products.ensemble import Ensemble

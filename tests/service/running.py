@@ -11,7 +11,7 @@ import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from dacycle.cycler.config import load_config
+from dacycle.cycler.config_file import load_config
 from dacycle.cycler.logs import configure
 from dacycle.cycler.service.daemon import Daemon
 from dacycle.errors import DacycleError
