@@ -2,7 +2,9 @@
 
 For the two coefficients of every channel, degree and order, free runs are compared with the climate round by round, and
 what is added or kept is corrected a little each time (stochastic approximation, Robbins and Monro 1951; the mean of the
-second half of the rounds counts, Polyak and Juditsky 1992).
+second half of the rounds counts, Polyak and Juditsky 1992). A coefficient that remembers the share rho of itself over
+a step turns an added variance q into q / (1 - rho^2), so it is corrected in steps of (1 - rho^2): what the network
+forgets at once would take hundreds of the small steps that the rest needs.
 """
 
 import copy
@@ -28,14 +30,14 @@ BATCH = 32
 @dataclass(frozen=True)
 class FluctuationSettings:
     """``first_degree``: larger scales are the network's own. A round has ``members`` runs of ``days``, of which the
-    first ``settling`` do not count; its error moves what is added by ``rate`` (in the second half, half of it)."""
+    first ``settling`` do not count; ``rate`` of its error is corrected (in the second half, half of it)."""
 
     first_degree: int = 8
     rounds: int = 16
     days: float = 30.0
     settling: float = 5.0
     members: int = 4
-    rate: float = 0.06
+    rate: float = 0.5
     seed: int = 0
 
 
@@ -47,14 +49,22 @@ class Correction:
     added: Tensor
     damped: Tensor
 
+    @classmethod
+    def known(cls, fluctuations: Fluctuations | None, climate: Tensor, group: Tensor) -> "Correction":
+        """That of ``fluctuations`` found before, or none; ``climate`` (C, groups), ``group`` (L*L,)."""
+        if fluctuations is None:
+            return cls(torch.zeros_like(climate), torch.zeros_like(climate))
+        return cls(_mean(fluctuations.added, group) / climate, 1 - _mean(fluctuations.kept, group))
+
 
 def groups(degrees: int) -> Tensor:
     """The group of each coefficient (degrees^2,): sine and cosine of a degree and order."""
     return torch.tensor([k * (k + 1) // 2 + (place + 1) // 2 for k in range(degrees) for place in range(2 * k + 1)])
 
 
-def corrected(before: Correction, power: Tensor, rate: float) -> Correction:
-    """After a round in which the variance was ``power`` (C, groups), relative to the climate's.
+def corrected(before: Correction, power: Tensor, rate: float | Tensor) -> Correction:
+    """After a round in which the variance was ``power`` (C, groups), relative to the climate's; ``rate``: of what is
+    lacking, the share to be added to a step, one or (C, groups).
 
     What was taken away too much is undone before anything is added, and the other way round.
     """
@@ -73,7 +83,8 @@ def fit_fluctuations(
     settings: FluctuationSettings,
     progress: Callable[[str, float], None] = lambda text, fraction: None,
 ) -> Lucie:
-    """``lucie`` with fluctuations; free runs begin with states of ``data``, whose variance they are to have.
+    """``lucie`` with fluctuations; free runs begin with states of ``data``, whose variance they are to have. Those that
+    it has already are gone on from.
 
     BundleError for an emulator without an attractor.
     """
@@ -85,14 +96,15 @@ def fit_fluctuations(
     climate = _climate(lucie, attractor, data, group)
     free = _mean(attractor.harmonics.degree.float()[None], group)[0] >= settings.first_degree
     runs = _Runs(found, attractor, data, settings)
-    now = total = Correction(torch.zeros_like(climate), torch.zeros_like(climate))
+    now, total = Correction.known(lucie.fluctuations, climate, group), Correction.known(None, climate, group)
     counted, half = 0, settings.rounds // 2
     for number in range(settings.rounds):
-        power = runs.power(_fluctuations(now, climate, group, roots), group) / climate
+        variance, forgotten = runs.further(_fluctuations(now, climate, group, roots), group)
+        power = variance / climate
         worst = f"variance relative to the climate's {power[:, free].min():.2f} to {power[:, free].max():.2f}"
         progress(worst, (number + 1) / settings.rounds)
         power = torch.where(free, power, torch.ones_like(power))
-        now = corrected(now, power, settings.rate / (1 if number < half else 2))
+        now = corrected(now, power, forgotten * settings.rate / (1 if number < half else 2))
         if number >= half:
             counted += 1
             total = Correction(total.added + now.added, total.damped + now.damped)
@@ -112,19 +124,41 @@ class _Runs:
         self._times = [data.times[k] for k in chosen]
 
     @torch.no_grad()
-    def power(self, fluctuations: Fluctuations, group: Tensor) -> Tensor:
-        """Mean variance (C, groups) of one more round."""
+    def further(self, fluctuations: Fluctuations, group: Tensor) -> tuple[Tensor, Tensor]:
+        """One more round: the mean variance (C, groups), and 1 - rho^2 of what is left after a step (C, groups), for
+        waves that travel as for those that stand."""
         steps, settling = (round(days * 24 / STEP_HOURS) for days in (self._settings.days, self._settings.settling))
-        total = torch.zeros(())
+        power, along, across = torch.zeros(()), torch.zeros(()), torch.zeros(())
+        before: Tensor | None = None
+        other, sign = _turned(len(group), power.device)
         self._lucie.fluctuations = fluctuations
         for step in range(steps):
             self._z, _ = self._lucie.advance(self._z, self._times, self._generator)
             self._times = [time + timedelta(hours=STEP_HOURS) for time in self._times]
-            if step >= settling:
-                total = total + _mean(self._attractor.anomaly(self._z, self._times).square().mean(0), group)
+            if step < settling:
+                continue
+            a = self._attractor.anomaly(self._z, self._times)
+            power = power + _mean(a.square().mean(0), group)
+            if before is not None:
+                along = along + _mean((a * before).mean(0), group)
+                across = across + _mean((a * before[..., other] * sign).mean(0), group)
+            before = a
         if not torch.isfinite(self._z).all():
             raise BundleError("the emulator's free run left all bounds: expected a stable one to fit fluctuations to")
-        return total / (steps - settling)
+        share = (along.square() + across.square()) / power.square().clamp_min(1e-30)
+        return power / (steps - settling), (1 - share).clamp(0.02, 1.0)
+
+
+def _turned(coefficients: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """For every coefficient its partner of the same degree and order, sine for cosine, and the sign of a quarter turn;
+    0 for those without one."""
+    other, sign = torch.arange(coefficients), torch.zeros(coefficients)
+    for degree in range(round(coefficients**0.5)):
+        for place in range(1, 2 * degree + 1):
+            odd = place % 2
+            other[degree**2 + place] = degree**2 + (place + 1 if odd else place - 1)
+            sign[degree**2 + place] = 1.0 if odd else -1.0
+    return other.to(device), sign.to(device)
 
 
 def _climate(lucie: Lucie, attractor: Attractor, data: EmulatorData, group: Tensor) -> Tensor:

@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", nargs="+", required=True, help="nature runs or zarr stores: free runs are to vary as they do"
     )
-    parser.add_argument("--bundle", default="default", help="bundle whose emulator is meant")
+    parser.add_argument(
+        "--bundle", default="default", help="bundle whose emulator is meant; fluctuations that it has are gone on from"
+    )
     parser.add_argument("--emulator", type=Path, help="folder of `dacycle train emulator`, instead of the bundle's")
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the result, as `dacycle train emulator` has it"

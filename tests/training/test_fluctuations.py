@@ -1,5 +1,6 @@
 """Fluctuations: known variances, and the fit against processes whose variance is known."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -96,8 +97,8 @@ def test_groups_are_the_sine_and_cosine_of_a_degree_and_order() -> None:
     assert int(group.max()) + 1 == DEGREES * (DEGREES + 1) // 2
 
 
-def damped(attractor: bool = True) -> Lucie:
-    """Every step leaves LEFT of the anomaly: a forecast of weather that nobody can foresee."""
+def damped(attractor: bool = True, left: float = LEFT, turn: int = 0) -> Lucie:
+    """Every step leaves that share of the anomaly, so many points further east: weather that nobody can foresee."""
     found = Lucie(
         CHANNELS,
         GRID,
@@ -105,7 +106,7 @@ def damped(attractor: bool = True) -> Lucie:
         Statistics.blank(2, *GRID.shape),
         AttractorStatistics.blank(2, *GRID.shape),
     )
-    found.step = lambda z, insolation: (LEFT * z, z[:, 0])  # type: ignore[method-assign]
+    found.step = lambda z, insolation: (left * z.roll(turn, -1), z[:, 0])  # type: ignore[method-assign]
     return found
 
 
@@ -123,7 +124,7 @@ def white(lucie: Lucie) -> EmulatorData:
 def test_a_step_that_loses_variance_is_given_it_back() -> None:
     """added = 1 - LEFT^2, from the first degree on; below, everything stays."""
     lucie = damped()
-    settings = FluctuationSettings(first_degree=3, rounds=30, days=10, settling=2, members=8, rate=0.3)
+    settings = FluctuationSettings(first_degree=3, rounds=30, days=10, settling=2, members=8)
     found = fit_fluctuations(lucie, white(lucie), settings).fluctuations
     assert found is not None
     assert lucie.attractor is not None
@@ -133,6 +134,35 @@ def test_a_step_that_loses_variance_is_given_it_back() -> None:
     free: Tensor = found.added[:, degree >= 3]
     assert float(free.mean()) == pytest.approx(1 - LEFT**2, rel=0.05)
     assert float(free.std()) < 0.15  # of a group's climate, of which 800 states are a sample, and of its rounds
+
+
+@pytest.mark.parametrize(("left", "turn"), [(0.1, 0), (0.96, 4)])
+def test_what_is_forgotten_at_once_and_waves_that_travel_take_no_more_rounds(left: float, turn: int) -> None:
+    """With one rate for all, the first would have half of what it lacks after twelve rounds; were waves that move on
+    taken for forgotten, the second would be corrected beyond all bounds."""
+    lucie = damped(left=left, turn=turn)
+    settings = FluctuationSettings(first_degree=3, rounds=12, days=40, settling=8, members=8)
+    found = fit_fluctuations(lucie, white(lucie), settings).fluctuations
+    assert found is not None
+    assert lucie.attractor is not None
+    free = lucie.attractor.harmonics.degree >= 3
+    variance = found.added[:, free] / (1 - (left * found.kept[:, free]) ** 2)
+    assert float(variance.mean()) == pytest.approx(1, rel=0.07)
+    assert float(variance.std()) < 0.25
+
+
+def test_fluctuations_found_before_are_gone_on_from() -> None:
+    lucie, few = damped(), FluctuationSettings(first_degree=3, rounds=2, days=10, settling=2, members=8)
+    assert lucie.attractor is not None
+    free = lucie.attractor.harmonics.degree >= 3
+    data = white(lucie)
+    none = fit_fluctuations(lucie, data, few).fluctuations
+    known = fit_fluctuations(lucie, data, replace(few, rounds=30))
+    more = fit_fluctuations(known, data, few).fluctuations
+    assert none is not None
+    assert more is not None
+    assert float(none.added[:, free].mean()) < 0.4
+    assert float(more.added[:, free].mean()) == pytest.approx(1 - LEFT**2, rel=0.07)
 
 
 def test_a_free_run_fluctuates_by_its_seed_and_a_forecast_never() -> None:
