@@ -15,9 +15,9 @@ def claim(out: Path, settings: dict[str, Any]) -> None:
     path = out / "settings.json"
     text = json.dumps(settings, indent=1) + "\n"
     if path.is_file():
-        if path.read_text() != text:
-            before = json.loads(path.read_text())
-            changed = [key for key in settings if before.get(key) != settings[key]]
+        before, now = json.loads(path.read_text()), json.loads(text)
+        if before != now:
+            changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
             raise DacycleError(f"{out} holds an experiment with another {', '.join(changed)}; choose another --out")
         return
     write_text(path, text)
