@@ -278,7 +278,9 @@ class Service(Section):
 
 
 class Log(Section):
-    format: Literal["json", "console"] = Field(default="json", description="one JSON object a line, or for people")
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="one JSON object a line; for people; auto: for people in a terminal"
+    )
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least that is told")
 
 

@@ -51,7 +51,7 @@ def configure(log: Log, stream: TextIO | None = None) -> None:
     )
     out = stream or sys.stdout
     rendering: list[Any]
-    if log.format == "json":
+    if log.format == "json" or (log.format == "auto" and not out.isatty()):
         rendering = [structlog.processors.format_exc_info, finite_numbers, structlog.processors.JSONRenderer()]
     else:
         rendering = [

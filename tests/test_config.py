@@ -77,7 +77,7 @@ def test_unknown_environment_variable_is_named(file: Path) -> None:
     [
         ('[service]\nport = "many"\n', "service.port: expected a valid integer"),
         ("[service]\nport = 70000\n", "service.port: expected less than or equal to 65535, got 70000"),
-        ('[log]\nformat = "xml"\n', "log.format: expected 'json' or 'console', got 'xml'"),
+        ('[log]\nformat = "xml"\n', "log.format: expected 'auto', 'json' or 'console', got 'xml'"),
         ("[cycle]\nfirst = 2005-08-26T00:00:00\n", "cycle.first: expected a time with its zone"),
         ('[cycle]\nfirst = "2005-08-26"\n', "cycle.first: expected a time with its zone, as 2005-08-26T00:00:00Z, got"),
         ('[cycle]\nfirst = "yesterday"\n', "cycle.first: expected a time with its zone, as 2005-08-26T00:00:00Z, got"),

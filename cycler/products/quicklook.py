@@ -225,7 +225,7 @@ def _page(
     )
     title = _what(ensemble)
     return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8">'
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{title}</title>'
         f"<style>{STYLE}</style>\n<h1>{title}</h1><p>{html.escape(told)}</p>\n<nav>{links}</nav>\n<dl>{boxes}</dl>\n"
         f'{figures}<p>Coastlines: Natural Earth. Files of this cycle: <a href="manifest.json">manifest.json</a>.</p>\n'

@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import pty
 import socket
 import subprocess
 import sys
@@ -62,6 +63,21 @@ def test_console_is_for_people() -> None:
     assert "silent" not in stream.getvalue()
     assert "loud" in stream.getvalue()
     assert "cycle=2021-03-01T00" in stream.getvalue()
+
+
+def test_a_terminal_is_read_by_people_and_a_pipe_by_programs() -> None:
+    """By default; a real pseudo-terminal."""
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as terminal, os.fdopen(master, "rb", buffering=0) as seen:
+        configure(Log(), terminal)
+        structlog.get_logger("test").info("hello", cycle="2021-03-01T00")
+        told = seen.read(1000).decode()
+    assert "hello" in told
+    assert "{" not in told
+    pipe = io.StringIO()
+    configure(Log(), pipe)
+    structlog.get_logger("test").info("hello", cycle="2021-03-01T00")
+    assert lines(pipe)[0]["cycle"] == "2021-03-01T00"
 
 
 @pytest.mark.parametrize("abstract", [False, True])
