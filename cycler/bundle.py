@@ -20,6 +20,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dacycle.channels import Channel, channel
+from dacycle.cycler.assimilation.inflation_factor import InflationFactor
 from dacycle.emulators.grid import Grid, gaussian_grid
 from dacycle.emulators.season import season_basis
 from dacycle.errors import BundleError
@@ -105,8 +106,8 @@ class Bundle:
     local_error: FloatArray | None = None
     """Both (nodes, degrees, channels, channels): as ``forecast_slope`` and ``forecast_error``, for places of several
     relative spreads of the emulator's members (``local_error.py``); None where nobody has measured it."""
-    local_inflation: FloatArray | None = None
-    """(nodes, channels): on the variance that ``analysis_inflation`` adds there; None where nobody has measured it."""
+    inflation: InflationFactor | None = None
+    """On the variance that ``analysis_inflation`` adds; None where nobody has measured it."""
     states_error: FloatArray | None = None
     states_local_error: FloatArray | None = None
     """What ``forecast_error`` and ``local_error`` are in normalised anomalies, where the prior's variables are not
@@ -145,6 +146,10 @@ class Bundle:
             return np.ones((len(self.channels), *self.coarse.shape), np.float32)
         value = 1 + np.tensordot(season_basis(time)[1:], self.seasonal_variance, 1)
         return np.asarray(value.clip(1 / LARGEST_SEASON, LARGEST_SEASON), dtype=np.float32)
+
+    def season(self, time: datetime) -> FloatArray:
+        """(channels,): the mean of that over the globe."""
+        return np.asarray(self.coarse.mean(self.variance(time)), dtype=np.float32)
 
     def index(self, name: str) -> int:
         """Position of a channel; BundleError when the bundle lacks it."""
@@ -203,6 +208,8 @@ def open_bundle(location: str) -> Bundle:
         by_place = {"local_slope": (k, m, n, n), "local_error_covariance": (k, m, n, n)}
         measured = any(name in file.variables for name in by_place)
         slope, wrong = (read(name, *shape) if measured else None for name, shape in by_place.items())
+        followed = "inflation_response" in file.variables
+        response = read("inflation_response", n) if followed else np.zeros(n, np.float32)
         factor = read("local_inflation", k, n) if "local_inflation" in file.variables else None
         tails = read("error_tails", n) if "error_tails" in file.variables else None
         small = read("small_scales", n, grid.shape[0]) if "small_scales" in file.variables else None
@@ -223,7 +230,7 @@ def open_bundle(location: str) -> Bundle:
         inflation,
         local_slope=slope,
         local_error=wrong,
-        local_inflation=factor,
+        inflation=None if factor is None else InflationFactor(factor, response),
         states_error=anomalies,
         states_local_error=local_anomalies,
         small_scales=small,

@@ -207,7 +207,7 @@ class Analyst:
             biased = adaptation.biased and len(used) > 0
             system = Conditioner(gaussian, gaussian.covariance, gaussian.rest, observations, factored=biased)
             bias = BiasTerm(system, adaptation) if biased else None
-            self._kept = key, Situation(world, system, bias)
+            self._kept = key, Situation(time, world, system, bias)
         return self._kept[1]
 
     def observations(
@@ -261,17 +261,19 @@ class Analyst:
 
 @dataclass(frozen=True)
 class Situation:
-    """``world``: the bundle with the climatology in force; ``bias``: what is still unknown of it, or None."""
+    """``world``: the bundle with the climatology in force at ``time``; ``bias``: what is unknown of it, or None."""
 
+    time: datetime
     world: Bundle
     system: Conditioner
     bias: BiasTerm | None
 
     @property
     def inflation_factor(self) -> Tensor | float:
-        """On what is added to members (channels, nlat, nlon), by how much the forecast's members differ in a place; one
-        where the bundle does not know, and where there is no such forecast."""
-        square, local = self.world.local_inflation, self.system.observations.local
-        if square is None or local is None:
+        """On what is added to members (channels, nlat, nlon), by how much the forecast's members differ in a place, and
+        by the season; one where the bundle does not know, and where there is no such forecast."""
+        inflation, local = self.world.inflation, self.system.observations.local
+        if inflation is None or local is None:
             return 1.0
+        square = inflation.of_season(self.world.season(self.time))
         return torch.einsum("nc,nij->cij", torch.as_tensor(square, device=local.weights.device), local.weights).sqrt()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.balance import Balance
+from dacycle.cycler.assimilation.inflation_factor import InflationFactor
 from dacycle.cycler.assimilation.tails import with_tails_of
 from dacycle.cycler.experiments.osse_scores import rank_contrasts, ranked_places
 from dacycle.emulators.grid import Grid
@@ -23,6 +24,7 @@ __all__ = ["Sample", "bends", "error_tails"]
 FloatArray = npt.NDArray[np.float32]
 Series = npt.NDArray[np.float64]
 LONGEST = 1.0
+LARGEST_RESPONSE = 8.0  # what is added is then an eighth of the errors: the season asks little of it
 TRIED = np.linspace(0.0, LONGEST, 11)
 
 
@@ -32,7 +34,7 @@ class Sample:
     channels, places) without anything added, in antithetic pairs; of the same shape, for a factor of one,
     ``deviations``: what is added to a channel as such, and ``followed``: what winds follow of what is added to the
     channel ``of`` (channels,), their height. ``weights`` (nodes, places) of relative spread; ``truth`` (channels,
-    places)."""
+    places); ``season`` (channels,): the date's variance of anomalies over the year's."""
 
     members: FloatArray
     deviations: FloatArray
@@ -40,10 +42,18 @@ class Sample:
     of: npt.NDArray[np.int64]
     weights: FloatArray
     truth: FloatArray
+    season: FloatArray
 
     @classmethod
     def of_fields(
-        cls, grid: Grid, balance: Balance | None, members: Tensor, given: Tensor, weights: FloatArray, truth: Tensor
+        cls,
+        grid: Grid,
+        balance: Balance | None,
+        members: Tensor,
+        given: Tensor,
+        weights: FloatArray,
+        truth: Tensor,
+        season: FloatArray,
     ) -> "Sample":
         """Of whole fields (..., nlat, nlon); ``given``: what is added to the prior's variables for a factor of one."""
         own, of, followed = given.clone(), np.arange(given.shape[1]), torch.zeros_like(given)
@@ -54,25 +64,42 @@ class Sample:
         whole = (members.numpy(), own.numpy(), followed.numpy(), weights, truth.numpy())
         places = ranked_places(grid)
         m, d, f, w, x = (each.reshape(*each.shape[:-2], -1)[..., places].astype(np.float32) for each in whole)
-        return cls(m, d, f, of, w, x)
+        return cls(m, d, f, of, w, x, season)
 
-    def drawn(self, square: FloatArray) -> FloatArray:
-        """The members with what they lack, for the factor's ``square`` (nodes, channels)."""
+    def added(self, square: FloatArray) -> FloatArray:
+        """What is added to the members (N, channels, places) for the factor's ``square`` (nodes, channels)."""
         factor = np.sqrt(np.einsum("nc,np->cp", square, self.weights))
-        added = factor * self.deviations + factor[self.of] * self.followed
-        return np.asarray(self.members + added, dtype=np.float32)
+        return np.asarray(factor * self.deviations + factor[self.of] * self.followed, dtype=np.float32)
+
+    def drawn(self, inflation: InflationFactor) -> FloatArray:
+        """The members with what they lack."""
+        return self.members + self.added(inflation.of_season(self.season))
+
+    def square_error(self) -> Series:
+        """Of the members' mean (channels,), their sampling allowed for."""
+        means = (self.members[0::2].astype(np.float64) + self.members[1::2]) / 2
+        return np.asarray((np.square(means.mean(0) - self.truth) - means.var(0, ddof=1) / len(means)).mean(-1))
 
 
-def error_tails(samples: Sequence[Sample], square: FloatArray) -> FloatArray:
-    """t (channels,), from 0 to LONGEST, with the factor's ``square`` (nodes, channels). ValueError without a sample."""
+def error_over_added(samples: Sequence[Sample], square: FloatArray) -> FloatArray:
+    """(channels,): the errors' variance over that of what is added for the factor's ``square`` (nodes, channels), both
+    of the year, from 0 to LARGEST_RESPONSE; 0 where nothing is added."""
+    error = np.mean([sample.square_error() for sample in samples], 0) / np.mean([s.season for s in samples], 0)
+    added = np.mean([np.square(sample.added(square), dtype=np.float64).mean((0, 2)) for sample in samples], 0)
+    ratio = np.divide(error, added, out=np.zeros_like(error), where=added > 0)
+    return np.asarray(ratio.clip(0.0, LARGEST_RESPONSE), np.float32)
+
+
+def error_tails(samples: Sequence[Sample], inflation: InflationFactor) -> FloatArray:
+    """t (channels,), from 0 to LONGEST, of members with what they lack. ValueError without a sample."""
     if not samples:
         raise ValueError("the errors' tails cannot be judged without an analysis")
-    one = np.ones(square.shape[1], np.float32)
-    tried = np.stack([bends(samples, square, np.float32(t) * one) for t in TRIED])  # (tried, channels)
+    one = np.ones_like(inflation.response)
+    tried = np.stack([bends(samples, inflation, np.float32(t) * one) for t in TRIED])  # (tried, channels)
     return np.array([_crossing(column) for column in tried.T], np.float32)
 
 
-def bends(samples: Sequence[Sample], square: FloatArray, tails: FloatArray) -> Series:
+def bends(samples: Sequence[Sample], inflation: InflationFactor, tails: FloatArray) -> Series:
     """Of the rank histograms of all samples (channels,), for members with what they lack and those ``tails``
     (channels,)."""
     rng = np.random.default_rng(0)
@@ -81,7 +108,7 @@ def bends(samples: Sequence[Sample], square: FloatArray, tails: FloatArray) -> S
         pairs, places = len(sample.members) // 2, sample.truth.shape[1]
         # Places are far apart: each has a number of its own.
         drawn = rng.standard_normal((pairs, 1, places), dtype=np.float32)
-        published = with_tails_of(tails[:, None], sample.drawn(square), drawn)
+        published = with_tails_of(tails[:, None], sample.drawn(inflation), drawn)
         below = (published < sample.truth).sum(0)
         total = total + np.stack([np.bincount(row, minlength=2 * pairs + 1) for row in below])
     return rank_contrasts(np.asarray(total))[1]

@@ -3,7 +3,7 @@
 ``spread.py`` measures one share of the Gaussian posterior's variance per degree, for all channels and places. How sure
 a network is of itself differs between channels, and between places that are known well and others. So what is added to
 members is multiplied by a factor, whose square F has one value for each channel and node of relative spread
-(``local_error.py``), such that in every node's places
+(``local_error.py``), such that in every node's places, over a year (``inflation_factor.py``),
 
     variance of the members without it + F x variance of what is added  =  square error of their mean.
 
@@ -20,20 +20,22 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.analysis import Analyst, Situation
+from dacycle.cycler.assimilation.inflation_factor import InflationFactor
 from dacycle.cycler.assimilation.local_error import node_weights, relative_spread
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.bundle import NODES, Bundle
 from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, advance
 from dacycle.cycler.products.arrays import write_arrays
 from dacycle.cycler.training.dataset import state
-from dacycle.cycler.training.error_tails import Sample
+from dacycle.cycler.training.error_tails import Sample, error_over_added
 from dacycle.cycler.training.unseen_worlds import UnseenWorld
 from dacycle.emulators.grid import Grid
 
-__all__ = ["Case", "Recording", "cycled", "inflation_square"]
+__all__ = ["Case", "Recording", "cycled", "inflation"]
 
 FloatArray = npt.NDArray[np.float32]
 Sums = npt.NDArray[np.float64]
+ROUNDS = 4
 LARGEST = 6.0  # of the factor's square: more would be to trust the network's members for nothing
 
 
@@ -89,11 +91,25 @@ class Case:
             return cls(file["lack"], file["added"], sample)
 
 
-def inflation_square(cases: Sequence[Case]) -> FloatArray:
-    """(nodes, channels): the factor's square F, from 0 to LARGEST. ValueError without a case."""
+def inflation(cases: Sequence[Case]) -> InflationFactor:
+    """The factor, and how it follows the season. ValueError without a case.
+
+    Of which season the analyses are matters to F, and how large F is to how it follows the season: by turns.
+    """
     if not cases:
         raise ValueError("the members' spread cannot be judged without an analysis")
-    lack, added = (np.mean([getattr(case, name) for case in cases], 0) for name in ("lack", "added"))
+    samples = [case.sample for case in cases]
+    response = np.zeros(samples[0].truth.shape[0], np.float32)
+    for _ in range(ROUNDS):
+        response = error_over_added(samples, _square(cases, response))
+    return InflationFactor(_square(cases, response), response)
+
+
+def _square(cases: Sequence[Case], response: FloatArray) -> FloatArray:
+    """F (nodes, channels), from 0 to LARGEST, if it follows the season so."""
+    lack = np.mean([case.lack for case in cases], 0)
+    growth = [1 + response * (case.sample.season - 1) for case in cases]
+    added = np.mean([g[:, None, None] * case.added for g, case in zip(growth, cases, strict=True)], 0)
     tiny = 1e-9 * np.trace(added, axis1=1, axis2=2)[:, None, None] * np.eye(added.shape[-1])
     square = np.linalg.solve(added + tiny, lack[..., None])[..., 0]
     return np.asarray(square.clip(0.0, LARGEST).T, dtype=np.float32)
@@ -109,7 +125,7 @@ class Recording(Analyst):
 
     def added(self, situation: Situation, noises: Sequence[MemberNoise]) -> Tensor:
         """As ``Analyst.added``."""
-        unit = replace(situation, world=replace(situation.world, local_inflation=None))
+        unit = replace(situation, world=replace(situation.world, inflation=None))
         self.world, self.deviations = situation.world, super().added(unit, noises)
         self.factored = situation.inflation_factor * self.deviations
         return self.factored
@@ -145,5 +161,6 @@ def _case(bundle: Bundle, analyst: Recording, analysis: Analysis, truth: FloatAr
     given, factored = analyst.deviations.cpu(), analyst.factored.cpu()
     known, known_truth = prior.variables(x, world) - factored, prior.variables(exact, world)[0]
     without = x - prior.anomalies(factored, world)
-    sample = Sample.of_fields(bundle.grid, prior.balance_in(world), without, given, weights, exact[0])
+    season = bundle.season(analysis.time)
+    sample = Sample.of_fields(bundle.grid, prior.balance_in(world), without, given, weights, exact[0], season)
     return Case.of(bundle.grid, weights, known.numpy(), given.numpy(), known_truth.numpy(), sample)

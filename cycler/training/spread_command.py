@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.cycler.assimilation.inflation_factor import InflationFactor
 from dacycle.cycler.bundle import NODES, Bundle
 from dacycle.cycler.training.unseen_arguments import add_unseen_arguments, begin, some
 from dacycle.errors import ConfigError
@@ -54,10 +55,13 @@ def run(args: argparse.Namespace) -> int:
     some(args, len(cases))
     found = Spread.of(cases).beside(known)
     target = copy_bundle(bundle, args.out / "bundle", args.version, {"inflation_analyses": found.analyses})
-    write_measured(target / "statics.nc", local_inflation=found.square, error_tails=found.tails)
-    for node, row in zip(NODES, np.sqrt(found.square), strict=True):
+    square, response = found.inflation.square, found.inflation.response
+    measured = {"local_inflation": square, "inflation_response": response, "error_tails": found.tails}
+    write_measured(target / "statics.nc", **measured)
+    for node, row in zip(NODES, np.sqrt(square), strict=True):
         told = "  ".join(f"{c.name} {factor:.2f}" for c, factor in zip(bundle.channels, row, strict=True))
         print(f"relative spread {node}: factor on what is added: {told}")
+    print("by the season: " + "  ".join(f"{c.name} {k:.1f}" for c, k in zip(bundle.channels, response, strict=True)))
     print("tails: " + "  ".join(f"{c.name} {t:.2f}" for c, t in zip(bundle.channels, found.tails, strict=True)))
     print(*judged(by_world, known), f"bundle {target}", sep="\n")
     return 0
@@ -72,43 +76,49 @@ def judged(by_world: "Mapping[str, Sequence[Case]]", known: "Spread | None" = No
         others = [case for other, seen in by_world.items() if other != name for case in seen]
         rest = Spread.of(others).beside(known) if others else known
         if rest is not None:
-            found = bends([case.sample for case in cases], rest.square, rest.tails)
+            found = bends([case.sample for case in cases], rest.inflation, rest.tails)
             told = f"{found.mean():+.3f} on average, {np.abs(found).mean():.3f} in size"
             yield f"{name}, with what the other worlds say: rank histograms bend by {told}"
 
 
 @dataclass(frozen=True)
 class Spread:
-    """What so many ``analyses`` say: the factor's ``square`` (nodes, channels) and the ``tails`` (channels,)."""
+    """What so many ``analyses`` say: the factor on what is added, and the ``tails`` (channels,)."""
 
     analyses: int
-    square: FloatArray
+    inflation: InflationFactor
     tails: FloatArray
 
     @classmethod
     def of(cls, cases: "Sequence[Case]") -> "Spread":
         """ValueError without a case."""
         from dacycle.cycler.training.error_tails import error_tails
-        from dacycle.cycler.training.local_spread import inflation_square
+        from dacycle.cycler.training.local_spread import inflation
 
-        square = inflation_square(cases)
-        return cls(len(cases), square, error_tails([case.sample for case in cases], square))
+        found = inflation(cases)
+        return cls(len(cases), found, error_tails([case.sample for case in cases], found))
 
     def beside(self, known: "Spread | None") -> "Spread":
         """The mean of both, every analysis alike."""
         if known is None:
             return self
         analyses = self.analyses + known.analyses
-        new, old = np.float32(self.analyses / analyses), np.float32(known.analyses / analyses)
-        return Spread(analyses, new * self.square + old * known.square, new * self.tails + old * known.tails)
+        share = np.float32(self.analyses / analyses)
+
+        def mean(new: FloatArray, old: FloatArray) -> FloatArray:
+            return share * new + (1 - share) * old
+
+        here, there = self.inflation, known.inflation
+        both = InflationFactor(mean(here.square, there.square), mean(here.response, there.response))
+        return Spread(analyses, both, mean(self.tails, known.tails))
 
 
 def _known(bundle: Bundle, analyses: int) -> Spread | None:
     if not analyses:
         return None
-    square, tails = bundle.local_inflation, bundle.error_tails
-    if analyses < 0 or square is None or tails is None:
+    inflation, tails = bundle.inflation, bundle.error_tails
+    if analyses < 0 or inflation is None or tails is None:
         lacking = "" if tails is not None else ", which has none yet"
         told = f"expected how many analyses the factors and tails of {bundle.path} rest on{lacking}"
         raise ConfigError(f"--known-analyses {analyses}: {told}")
-    return Spread(analyses, square, tails)
+    return Spread(analyses, inflation, tails)

@@ -15,6 +15,7 @@ from dacycle.cycler.assimilation.background import LocalBackground, pad
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.guidance import SpectralGuidance
+from dacycle.cycler.assimilation.inflation_factor import InflationFactor
 from dacycle.cycler.assimilation.local_error import local_weights, node_weights, relative_spread
 from dacycle.cycler.assimilation.local_term import LocalTerm
 from dacycle.cycler.assimilation.noise import MemberNoise
@@ -22,6 +23,7 @@ from dacycle.cycler.assimilation.posterior import gaussian_deviations, gaussian_
 from dacycle.cycler.assimilation.sampler import sample
 from dacycle.cycler.assimilation.small_scales import SmallScales
 from dacycle.cycler.bundle import NODES, Bundle
+from dacycle.emulators.season import season_basis
 from tests.assimilation.test_analysis import made_up
 from tests.assimilation.test_closed_form import (
     CHANNELS,
@@ -226,12 +228,17 @@ def test_what_is_added_follows_channel_and_what_the_forecasts_spread_says(tiny_b
     even = np.ones((4, len(plain.channels)), np.float32)
     other = even.copy()
     other[:, 3], other[2:, 4] = 0.0, 4.0
+    never = np.zeros(len(plain.channels), np.float32)
     batch, _ = made_up(tiny_bundle)
     forecast = members(tiny_bundle, agreeing_north=True)
     without = replace(plain, analysis_inflation=np.zeros(8, np.float32))
     before, same, chosen = (
         Analyst(b, Settings(steps=4)).draw(TIME, batch, forecast, [1, 2], 0)
-        for b in (without, replace(plain, local_inflation=even), replace(plain, local_inflation=other))
+        for b in (
+            without,
+            replace(plain, inflation=InflationFactor(even, never)),
+            replace(plain, inflation=InflationFactor(other, never)),
+        )
     )
     scale = plain.climatology.std
     np.testing.assert_allclose(chosen[:, 3] / scale[3], before[:, 3] / scale[3], atol=1e-5)
@@ -240,6 +247,26 @@ def test_what_is_added_follows_channel_and_what_the_forecasts_spread_says(tiny_b
     np.testing.assert_allclose(added[1][:, north], added[0][:, north], atol=1e-3)
     assert np.square(added[1][:, south]).mean() > 2.0 * np.square(added[0][:, south]).mean()
     np.testing.assert_allclose(added[1].mean(0), 0.0, atol=1e-3)  # the mean of a pair stays
+
+
+def test_what_is_added_follows_the_season(tiny_bundle: Bundle) -> None:
+    """In a season of 1.5 times the year's variance, for k = 2, twice as much variance is added, everywhere."""
+    plain = replace(made_local(tiny_bundle), analysis_inflation=np.full(8, 0.5, np.float32))
+    even, k = np.ones((4, len(plain.channels)), np.float32), np.full(len(plain.channels), 2.0, np.float32)
+    varies = np.zeros((4, len(plain.channels), *plain.coarse.shape), np.float32)
+    varies[0] = 0.5 / season_basis(TIME)[1]
+    batch, _ = made_up(tiny_bundle)
+    forecast = members(tiny_bundle, agreeing_north=True)
+    year, season = (
+        replace(plain, inflation=InflationFactor(even, k), seasonal_variance=s) for s in (0 * varies, varies)
+    )
+    none = replace(plain, analysis_inflation=np.zeros(8, np.float32))
+    before, once, twice = (
+        Analyst(b, Settings(steps=4)).draw(TIME, batch, forecast, [1, 2], 0) for b in (none, year, season)
+    )
+    scale = plain.climatology.std
+    added = [((states - before) / scale).astype(np.float64) for states in (once, twice)]
+    np.testing.assert_allclose(np.square(added[1]).mean(), 2.0 * np.square(added[0]).mean(), rtol=0.01)
 
 
 def test_only_the_methods_that_say_so_take_the_error_by_place(tiny_bundle: Bundle) -> None:

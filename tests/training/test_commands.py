@@ -129,10 +129,11 @@ def test_the_spread_of_a_bundle_is_measured_by_place_and_goes_on_where_it_stoppe
     settings = "--days 3 --members 4 --sites 60 --networks 1 2 --skip 2 --threads 1 --version 2".split()
     assert main([*command, *settings]) == 0
     before, after = open_bundle(str(bundle)), open_bundle(str(tmp_path / "bundle"))
-    assert before.local_inflation is None
-    assert after.local_inflation is not None
-    assert after.local_inflation.shape == (4, 17)
-    assert not np.allclose(after.local_inflation, after.local_inflation[:1])
+    assert before.inflation is None
+    assert after.inflation is not None
+    assert after.inflation.square.shape == (4, 17)
+    assert not np.allclose(after.inflation.square, after.inflation.square[:1])
+    assert (after.inflation.response > 0).any()
     assert before.error_tails is None
     assert after.error_tails is not None
     assert after.error_tails.shape == (17,)
@@ -143,7 +144,10 @@ def test_the_spread_of_a_bundle_is_measured_by_place_and_goes_on_where_it_stoppe
     capsys.readouterr()
     assert main([*command, *settings]) == 0
     assert (tmp_path / "fine-2" / "place.npz").stat().st_mtime_ns == done
-    np.testing.assert_array_equal(open_bundle(str(tmp_path / "bundle")).local_inflation, after.local_inflation)
+    again = open_bundle(str(tmp_path / "bundle")).inflation
+    assert again is not None
+    np.testing.assert_array_equal(again.square, after.inflation.square)
+    np.testing.assert_array_equal(again.response, after.inflation.response)
     assert main([*command, *settings, "--members", "6"]) == 1
     assert "holds an experiment with another members; choose another --out" in capsys.readouterr().err
     assert main([*command, *settings, "--known-analyses", "5"]) == 1

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dacycle.cycler.assimilation.inflation_factor import InflationFactor
 from dacycle.cycler.training.error_tails import LONGEST, Sample, bends, error_tails
 
 SQUARE = np.array([[1.0, 0.5], [2.0, 1.0]], np.float32)  # (nodes, channels)
+INFLATION = InflationFactor(SQUARE, np.zeros(2, np.float32))
 
 
 def sample(number: int, tails: list[float]) -> Sample:
@@ -29,6 +31,7 @@ def sample(number: int, tails: list[float]) -> Sample:
         np.arange(2),
         weights.astype(np.float32),
         truth.astype(np.float32),
+        np.ones(2, np.float32),
     )
 
 
@@ -39,21 +42,21 @@ def scaled(sample: Sample, factor: float) -> Sample:
 
 def test_the_tails_of_a_known_world_are_found_by_channel_and_leave_ranks_flat() -> None:
     samples = [sample(number, [0.3, 0.6]) for number in range(60)]
-    found = error_tails(samples, SQUARE)
+    found = error_tails(samples, INFLATION)
     np.testing.assert_allclose(found, [0.3, 0.6], atol=0.05)
-    np.testing.assert_allclose(bends(samples, SQUARE, found), 0.0, atol=0.015)
-    assert bends(samples, SQUARE, 0 * found).max() < -0.05
+    np.testing.assert_allclose(bends(samples, INFLATION, found), 0.0, atol=0.015)
+    assert bends(samples, INFLATION, 0 * found).max() < -0.05
 
 
 def test_gaussian_errors_have_none_and_wild_ones_at_most_so_long_ones() -> None:
     samples = [sample(number, [0.0, 0.0]) for number in range(60)]
-    assert error_tails(samples, SQUARE).max() < 0.15
+    assert error_tails(samples, INFLATION).max() < 0.15
     narrow = [scaled(s, 0.3) for s in samples]
-    assert error_tails(narrow, SQUARE) == pytest.approx([0.0, 0.0])
+    assert error_tails(narrow, INFLATION) == pytest.approx([0.0, 0.0])
     wide = [scaled(s, 9.0) for s in samples]
-    assert error_tails(wide, SQUARE) == pytest.approx([LONGEST, LONGEST])
+    assert error_tails(wide, INFLATION) == pytest.approx([LONGEST, LONGEST])
 
 
 def test_nothing_is_said_without_analyses() -> None:
     with pytest.raises(ValueError, match="cannot be judged without an analysis"):
-        error_tails([], SQUARE)
+        error_tails([], INFLATION)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from dacycle.cycler.assimilation.inflation_factor import InflationFactor
 from dacycle.cycler.assimilation.local_error import node_weights
 from dacycle.cycler.bundle import NODES
 from dacycle.cycler.experiments.osse_scores import ranked_places
 from dacycle.cycler.training.error_tails import Sample
-from dacycle.cycler.training.local_spread import Case, inflation_square
+from dacycle.cycler.training.local_spread import Case, inflation
 from dacycle.cycler.training.spread_command import Spread, judged
 from dacycle.emulators.grid import gaussian_grid
 
@@ -20,9 +21,9 @@ WEIGHTS = node_weights(torch.as_tensor(SPREAD, dtype=torch.float32), NODES).nump
 WANTED = np.array([[0.5, 1.0, 1.5, 2.0], [2.0, 1.0, 1.0, 0.25]]).T  # (nodes, channels)
 
 
-def case(number: int, kept: float = 0.4, wanted: np.ndarray = WANTED) -> Case:
-    """Truth of unit variance around the mean, members of the share ``kept`` of it; the rest is what is added, for a
-    factor whose square is ``wanted`` at the nodes."""
+def case(number: int, kept: float = 0.4, wanted: np.ndarray = WANTED, season: float = 1.0) -> Case:
+    """Truth of unit variance around the mean, in the year's mean, members of the share ``kept`` of that; the rest is
+    what is added, for a factor whose square is ``wanted`` at the nodes."""
     rng = np.random.default_rng(number)
 
     def draw(n: int) -> np.ndarray:
@@ -34,19 +35,30 @@ def case(number: int, kept: float = 0.4, wanted: np.ndarray = WANTED) -> Case:
     square = np.einsum("nc,nij->cij", wanted, WEIGHTS)
     members, added = pairs(np.sqrt(kept) * draw(4)), pairs(draw(4) * np.sqrt(abs(1 - kept) / square))
     mean = draw(1)
-    truth, places = (mean + draw(1))[0], ranked_places(GRID)
+    truth, places = (mean + np.sqrt(season) * draw(1))[0], ranked_places(GRID)
     m, d, w, x = (f.reshape(*f.shape[:-2], -1)[..., places] for f in (mean + members, added, WEIGHTS, truth))
-    return Case.of(GRID, WEIGHTS, mean + members, added, truth, Sample(m, d, 0 * d, np.arange(CHANNELS), w, x))
+    sample = Sample(m, d, 0 * d, np.arange(CHANNELS), w, x, np.full(CHANNELS, season, np.float32))
+    return Case.of(GRID, WEIGHTS, mean + members, added, truth, sample)
 
 
 def test_the_factor_closes_the_gap_by_channel_and_node() -> None:
-    found = inflation_square([case(number) for number in range(60)])
-    np.testing.assert_allclose(found, WANTED, rtol=0.12)
+    found = inflation([case(number) for number in range(60)])
+    np.testing.assert_allclose(found.square, WANTED, rtol=0.12)
+
+
+def test_one_season_tells_what_the_year_asks_for_and_what_another_season_does() -> None:
+    """Analyses of winter alone: errors of 1.3 times the year's variance, to which members contribute 0.4 as ever."""
+    found = inflation([case(number, season=1.3) for number in range(60)])
+    np.testing.assert_allclose(found.square, WANTED, rtol=0.15)
+    np.testing.assert_allclose(found.response, 1 / 0.6, rtol=0.05)
+    summer = np.full(CHANNELS, 0.8, np.float32)
+    np.testing.assert_allclose(found.of_season(summer), WANTED * 0.4 / 0.6, rtol=0.2)
+    np.testing.assert_array_equal(found.of_season(0 * summer), 0.0)
 
 
 def test_members_with_too_much_spread_are_given_none() -> None:
-    found = inflation_square([case(number, kept=2.0) for number in range(10)])
-    np.testing.assert_array_equal(found, 0.0)
+    found = inflation([case(number, kept=2.0) for number in range(10)])
+    np.testing.assert_array_equal(found.square, 0.0)
 
 
 def test_every_world_is_judged_by_what_the_others_say() -> None:
@@ -61,14 +73,17 @@ def test_every_world_is_judged_by_what_the_others_say() -> None:
 
 def test_what_was_known_before_counts_for_as_many_analyses_as_it_rests_on() -> None:
     cases = [case(number) for number in range(6)]
-    new, known = Spread.of(cases), Spread(12, 3 * WANTED.astype(np.float32), np.array([0.5, 0.25], np.float32))
+    never = np.zeros(CHANNELS, np.float32)
+    wide = InflationFactor(3 * WANTED.astype(np.float32), never)
+    new, known = Spread.of(cases), Spread(12, wide, np.array([0.5, 0.25], np.float32))
     both = new.beside(known)
     assert (new.analyses, both.analyses) == (6, 18)
-    np.testing.assert_allclose(both.square, new.square / 3 + 2 * WANTED, rtol=1e-5)
+    np.testing.assert_allclose(both.inflation.square, new.inflation.square / 3 + 2 * WANTED, rtol=1e-5)
+    np.testing.assert_allclose(both.inflation.response, new.inflation.response / 3, rtol=1e-5)
     np.testing.assert_allclose(both.tails, new.tails / 3 + known.tails * 2 / 3, rtol=1e-5)
     assert new.beside(None) is new
     # One world alone is judged by what was known: too much spread, a dome.
-    right = Spread(12, WANTED.astype(np.float32), 0 * known.tails)
+    right = Spread(12, InflationFactor(WANTED.astype(np.float32), never), 0 * known.tails)
     (dome,), (flat,) = (judged({"a.nc": cases}, before) for before in (known, right))
     assert float(dome.split("bend by ")[1].split(" on")[0]) < -0.15
     assert abs(float(flat.split("bend by ")[1].split(" on")[0])) < 0.03
@@ -87,7 +102,7 @@ def test_a_case_comes_back_from_its_file(tmp_path: Path) -> None:
 
 def test_nothing_is_said_without_analyses_or_of_a_single_pair() -> None:
     with pytest.raises(ValueError, match="cannot be judged without an analysis"):
-        inflation_square([])
+        inflation([])
     nothing = np.zeros((2, CHANNELS, *GRID.shape))
     with pytest.raises(ValueError, match="2 members cannot be judged; expected pairs"):
         Case.of(GRID, WEIGHTS, nothing, nothing, nothing[0], case(1).sample)
