@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["InflationFactor"]
+__all__ = ["InflationFactor", "growth"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -25,10 +25,11 @@ class InflationFactor:
     square: FloatArray
     response: FloatArray
 
-    def growth(self, season: FloatArray) -> FloatArray:
-        """1 + k (S - 1), (channels,), not below zero, of S (channels,)."""
-        return np.asarray((1 + self.response * (season - 1)).clip(min=0), np.float32)
-
     def of_season(self, season: FloatArray) -> FloatArray:
         """F of a season (nodes, channels); ``season``: S (channels,)."""
-        return self.square * self.growth(season)
+        return self.square * growth(self.response, season)
+
+
+def growth(response: FloatArray, season: FloatArray) -> FloatArray:
+    """1 + k (S - 1), not below zero, of k and S (channels,)."""
+    return np.asarray((1 + response * (season - 1)).clip(min=0), np.float32)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.analysis import Analyst, Situation
-from dacycle.cycler.assimilation.inflation_factor import InflationFactor
+from dacycle.cycler.assimilation.inflation_factor import InflationFactor, growth
 from dacycle.cycler.assimilation.local_error import node_weights, relative_spread
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.bundle import NODES, Bundle
@@ -108,8 +108,7 @@ def inflation(cases: Sequence[Case]) -> InflationFactor:
 def _square(cases: Sequence[Case], response: FloatArray) -> FloatArray:
     """F (nodes, channels), from 0 to LARGEST, if it follows the season so."""
     lack = np.mean([case.lack for case in cases], 0)
-    growth = [1 + response * (case.sample.season - 1) for case in cases]
-    added = np.mean([g[:, None, None] * case.added for g, case in zip(growth, cases, strict=True)], 0)
+    added = np.mean([growth(response, case.sample.season)[:, None, None] * case.added for case in cases], 0)
     tiny = 1e-9 * np.trace(added, axis1=1, axis2=2)[:, None, None] * np.eye(added.shape[-1])
     square = np.linalg.solve(added + tiny, lack[..., None])[..., 0]
     return np.asarray(square.clip(0.0, LARGEST).T, dtype=np.float32)
