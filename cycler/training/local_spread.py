@@ -30,6 +30,7 @@ from dacycle.cycler.training.dataset import state
 from dacycle.cycler.training.error_tails import Sample, error_over_added
 from dacycle.cycler.training.unseen_worlds import UnseenWorld
 from dacycle.emulators.grid import Grid
+from dacycle.errors import DacycleError
 
 __all__ = ["Case", "Recording", "cycled", "inflation"]
 
@@ -85,8 +86,12 @@ class Case:
 
     @classmethod
     def load(cls, path: Path) -> "Case":
-        """What ``save`` wrote."""
+        """What ``save`` wrote; DacycleError where an earlier version did, which kept less."""
         with np.load(path, allow_pickle=False) as file:
+            lacking = [field.name for field in fields(Sample) if field.name not in file]
+            if lacking:
+                told = f"{path}: lacks {', '.join(lacking)}, as an earlier version wrote it"
+                raise DacycleError(f"{told}; remove {path.parent} and give the command again")
             sample = Sample(*(file[field.name] for field in fields(Sample)))
             return cls(file["lack"], file["added"], sample)
 

@@ -10,10 +10,12 @@ from dacycle.cycler.assimilation.inflation_factor import InflationFactor
 from dacycle.cycler.assimilation.local_error import node_weights
 from dacycle.cycler.bundle import NODES
 from dacycle.cycler.experiments.osse_scores import ranked_places
+from dacycle.cycler.products.arrays import write_arrays
 from dacycle.cycler.training.error_tails import Sample
 from dacycle.cycler.training.local_spread import Case, inflation
 from dacycle.cycler.training.spread_command import Spread, judged
 from dacycle.emulators.grid import gaussian_grid
+from dacycle.errors import DacycleError
 
 GRID, CHANNELS = gaussian_grid(32, 64), 2
 SPREAD = np.exp(np.sin(np.deg2rad(GRID.lat))[:, None] * 1.5) * np.ones(GRID.shape)
@@ -98,6 +100,14 @@ def test_a_case_comes_back_from_its_file(tmp_path: Path) -> None:
     for name, values in vars(before.sample).items():
         np.testing.assert_array_equal(getattr(after.sample, name), values)
     assert before.sample.members.shape == (8, CHANNELS, before.sample.truth.shape[1])
+
+
+def test_a_case_of_an_earlier_version_is_told_in_one_line(tmp_path: Path) -> None:
+    before = case(1)
+    told = {name: values for name, values in vars(before.sample).items() if name != "season"}
+    write_arrays(tmp_path / "case.npz", lack=before.lack, added=before.added, **told)
+    with pytest.raises(DacycleError, match=r"case.npz: lacks season, as an earlier .*; remove .* and give"):
+        Case.load(tmp_path / "case.npz")
 
 
 def test_nothing_is_said_without_analyses_or_of_a_single_pair() -> None:
