@@ -20,6 +20,7 @@ from dacycle.cycler.training.coarse import EmulatorData
 from dacycle.emulators.attractor import Attractor
 from dacycle.emulators.fluctuations import Fluctuations
 from dacycle.emulators.lucie import STEP_HOURS, Lucie
+from dacycle.emulators.spectral import degree_of
 from dacycle.errors import BundleError
 
 __all__ = ["Correction", "FluctuationSettings", "corrected", "fit_fluctuations", "groups"]
@@ -130,7 +131,8 @@ class _Runs:
         steps, settling = (round(days * 24 / STEP_HOURS) for days in (self._settings.days, self._settings.settling))
         power, along, across = torch.zeros(()), torch.zeros(()), torch.zeros(())
         before: Tensor | None = None
-        other, sign = _turned(len(group), power.device)
+        turn = _quarter_turn(len(self._attractor.vectors))
+        other = torch.arange(len(turn)) + turn
         self._lucie.fluctuations = fluctuations
         for step in range(steps):
             self._z, _ = self._lucie.advance(self._z, self._times, self._generator)
@@ -141,7 +143,7 @@ class _Runs:
             power = power + _mean(a.square().mean(0), group)
             if before is not None:
                 along = along + _mean((a * before).mean(0), group)
-                across = across + _mean((a * before[..., other] * sign).mean(0), group)
+                across = across + _mean((a * before[..., other] * turn).mean(0), group)
             before = a
         if not torch.isfinite(self._z).all():
             raise BundleError("the emulator's free run left all bounds: expected a stable one to fit fluctuations to")
@@ -149,16 +151,11 @@ class _Runs:
         return power / (steps - settling), (1 - share).clamp(0.02, 1.0)
 
 
-def _turned(coefficients: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """For every coefficient its partner of the same degree and order, sine for cosine, and the sign of a quarter turn;
-    0 for those without one."""
-    other, sign = torch.arange(coefficients), torch.zeros(coefficients)
-    for degree in range(round(coefficients**0.5)):
-        for place in range(1, 2 * degree + 1):
-            odd = place % 2
-            other[degree**2 + place] = degree**2 + (place + 1 if odd else place - 1)
-            sign[degree**2 + place] = 1.0 if odd else -1.0
-    return other.to(device), sign.to(device)
+def _quarter_turn(degrees: int) -> Tensor:
+    """(degrees^2,): from every coefficient to its partner of the same degree and order, from a cosine one on to its
+    sine, from a sine one back; it is the sign of a quarter turn, too. 0 for those without a partner."""
+    within = torch.arange(degrees**2) - degree_of(degrees) ** 2
+    return torch.where(within == 0, 0, torch.where(within % 2 == 1, 1, -1))
 
 
 def _climate(lucie: Lucie, attractor: Attractor, data: EmulatorData, group: Tensor) -> Tensor:
