@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     prior = "folder of `dacycle train prior`; or a bundle, of which all but the emulator stays"
     parser.add_argument("--prior", required=True, help=prior)
-    parser.add_argument("--emulator", required=True, help="folder of `dacycle train emulator`, or a bundle")
+    emulator = "folder of `dacycle train emulator`; or a bundle, of which without --truth all but the prior stays"
+    parser.add_argument("--emulator", required=True, help=emulator)
     truth = "nature runs or zarr stores for the forecast-error statistics, best of several seasons"
     parser.add_argument("--truth", nargs="+", default=[], help=f"{truth}; with a bundle: unset, its own stay")
     parser.add_argument("--days", type=float, default=12.0, help="how many of their last days are cycled over")
@@ -60,10 +61,12 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     if _is_bundle(args.prior):
         return _exchange(args)
-    if not args.truth:
-        raise ConfigError(f"--prior {args.prior}: expected --truth, for the statistics of its forecasts' errors")
     folder = Path(args.prior)
     prior_told = _read(folder / "prior.json")
+    if not args.truth and _is_bundle(args.emulator):
+        return _other_prior(args, prior_told)
+    if not args.truth:
+        raise ConfigError(f"--prior {args.prior}: expected --truth, for the statistics of its forecasts' errors")
     saved, prior = np.load(folder / "climatology.npz"), load_file(folder / "prior.safetensors")
     emulator_network, emulator_told, emulator_path = _emulator(args.emulator)
     emulator = load_file(emulator_path)
@@ -148,6 +151,23 @@ def _exchange(args: argparse.Namespace) -> int:
     for _ in range(args.rounds if truths else 0):
         made = measure_errors(made, truths, args.days, args.members, args.sites, _say)
     print(f"bundle {args.out}: {bundle.card.name} {bundle.card.version} with the emulator of {args.emulator}")
+    return 0
+
+
+def _other_prior(args: argparse.Namespace, told: dict[str, Any]) -> int:
+    from safetensors.torch import load_file
+
+    from dacycle.cycler.bundle import NetworkCard, open_bundle
+    from dacycle.cycler.training.exchange import exchange_prior
+
+    bundle, folder = open_bundle(args.emulator), Path(args.prior)
+    network = NetworkCard(architecture="gaussian-unet", arguments=told.pop("arguments"))
+    training = {**bundle.card.training, "prior": told}
+    card: dict[str, Any] = {"name": args.name, "version": args.version, "training": training}
+    if args.description:
+        card["description"] = args.description
+    exchange_prior(bundle, args.out, network, load_file(folder / "prior.safetensors"), card)
+    print(f"bundle {args.out}: {bundle.card.name} {bundle.card.version} with the prior of {folder}")
     return 0
 
 

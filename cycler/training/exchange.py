@@ -1,27 +1,30 @@
-"""A bundle with another emulator: what its forecasts are wrong by is measured anew, all else stays.
+"""A bundle with another emulator or another prior, all else as it was.
 
-Errors by place are taken to have changed as those of the whole globe did, degree by degree and channel by channel:
-where a forecast is good relative to others (``assimilation/local_error.py``) has little to do with how good it is.
+With another emulator, what its forecasts are wrong by can be measured anew. Errors by place are taken to have changed
+as those of the whole globe did, degree by degree and channel by channel: where a forecast is good relative to others
+(``assimilation/local_error.py``) has little to do with how good it is.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dacycle.cycler.assimilation.prior import load_prior
 from dacycle.cycler.bundle import Bundle, NetworkCard, open_bundle
 from dacycle.cycler.training.anomalies import Anomalies, as_array
-from dacycle.cycler.training.bundle import FloatArray, copy_bundle, write_card, write_measured
+from dacycle.cycler.training.bundle import FloatArray, copy_bundle, write_card, write_measured, write_prior
 from dacycle.cycler.training.calibrate import calibrate
 from dacycle.cycler.training.dataset import Dataset
 from dacycle.cycler.training.forecast_error import ForecastStatistics
 from dacycle.emulators.registry import load_emulator
+from dacycle.errors import BundleError
 
-__all__ = ["changed", "exchange", "measure_errors"]
+__all__ = ["changed", "exchange", "exchange_prior", "measure_errors"]
 
 LARGEST_CHANGE = 4.0  # of an error variance, either way
 
@@ -36,6 +39,26 @@ def exchange(bundle: Bundle, target: Path, emulator: NetworkCard, weights: Path,
     write_card(target / "bundle.toml", bundle.card.model_copy(update={**card, "emulator": emulator}))
     made = open_bundle(str(target))
     load_emulator(made)
+    return made
+
+
+def exchange_prior(
+    bundle: Bundle, target: Path, network: NetworkCard, weights: Mapping[str, Tensor], card: dict[str, Any]
+) -> Bundle:
+    """A copy of ``bundle`` in ``target`` with the prior of ``weights``; ``card``: what else its card says.
+
+    BundleError where the prior lives in another climate than the bundle: its error statistics would mean nothing there.
+    """
+    own = load_prior(bundle).state_dict()
+    for name in sorted(key for key in own if key.startswith(("gaussian.", "balance."))):
+        if name not in weights or not torch.allclose(own[name], weights[name], rtol=1e-3, atol=1e-6):
+            expected = f"expected a prior trained under the climate of {bundle.path}, or --truth to measure errors anew"
+            raise BundleError(f"{expected}; its {name} is another one")
+    copy_bundle(bundle, target, None, {})
+    write_prior(target, weights)
+    write_card(target / "bundle.toml", bundle.card.model_copy(update={**card, "prior": network}))
+    made = open_bundle(str(target))
+    load_prior(made)
     return made
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from dacycle.cycler.assimilation.prior import load_prior
 from dacycle.cycler.bundle import NetworkCard, open_bundle
@@ -80,6 +81,19 @@ def test_a_prior_is_trained_further_under_the_climate_of_a_bundle(
     first, second = (load_prior(opened) for opened in (before, after))
     torch.testing.assert_close(second.gaussian.covariance, first.gaussian.covariance)
     assert not torch.equal(second.network.stem.conv.weight, first.network.stem.conv.weight)
+    # Without a truth the bundle's own error statistics stay, which are of the same climate.
+    command = ["bundle", "--emulator", str(bundle), "--name", "kept", "--out", str(tmp_path / "kept"), "--prior"]
+    assert main([*command, str(tmp_path / "prior")]) == 0
+    kept_bundle = open_bundle(str(tmp_path / "kept"))
+    np.testing.assert_array_equal(kept_bundle.forecast_error, before.forecast_error)
+    assert kept_bundle.card.training["prior"] == after.card.training["prior"]
+    torch.testing.assert_close(load_prior(kept_bundle).state_dict(), second.state_dict())
+    shutil.copytree(tmp_path / "prior", tmp_path / "foreign")
+    weights = load_file(tmp_path / "prior" / "prior.safetensors")
+    weights["gaussian.covariance"] *= 1.1
+    save_file(weights, tmp_path / "foreign" / "prior.safetensors")
+    assert main([*command, str(tmp_path / "foreign")]) == 1
+    assert "expected a prior trained under the climate of" in capsys.readouterr().err
     assert main(["train", "prior", *data, *kept, *few, "--helpers", str(runs / "coarse.nc")]) == 1
     assert "--helpers have no part in it" in capsys.readouterr().err
     coarse = ["--data", str(runs / "coarse.nc"), "--out", str(tmp_path / "coarse")]
