@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dacycle.channels import Channel, channel
-from dacycle.cycler.assimilation.inflation_factor import InflationFactor
+from dacycle.cycler.assimilation.inflation_factor import InflationFactor, Usual
 from dacycle.emulators.grid import Grid, gaussian_grid
 from dacycle.emulators.season import season_basis
 from dacycle.errors import BundleError
@@ -210,6 +210,7 @@ def open_bundle(location: str) -> Bundle:
         slope, wrong = (read(name, *shape) if measured else None for name, shape in by_place.items())
         followed = "inflation_response" in file.variables
         response = read("inflation_response", n) if followed else np.zeros(n, np.float32)
+        usual = Usual(*read("error_level", 2).tolist()) if "error_level" in file.variables else None
         factor = read("local_inflation", k, n) if "local_inflation" in file.variables else None
         tails = read("error_tails", n) if "error_tails" in file.variables else None
         small = read("small_scales", n, grid.shape[0]) if "small_scales" in file.variables else None
@@ -230,7 +231,7 @@ def open_bundle(location: str) -> Bundle:
         inflation,
         local_slope=slope,
         local_error=wrong,
-        inflation=None if factor is None else InflationFactor(factor, response),
+        inflation=None if factor is None else InflationFactor(factor, response, usual),
         states_error=anomalies,
         states_local_error=local_anomalies,
         small_scales=small,

@@ -8,17 +8,19 @@ map per channel, in units of the bundle's standard deviation:
 x: the anomaly that prior and emulator know; alpha: the ratio of standard deviations; b: a zonal bias, whose
 coefficients beta are solved jointly with every analysis under the prior variance tau^2 before anything is known of
 them, and carried from cycle to cycle. Further factors, per channel: r of the observation-error variance, p of the
-emulator's error variance. ``adapt.py`` estimates them.
+emulator's error variance; and for all channels together how large that is at present (``error_level.py``). ``adapt.py``
+estimates them.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.cycler.assimilation.error_level import ErrorLevel
 from dacycle.cycler.bundle import Bundle
 from dacycle.obs.batch import ObservationBatch
 
@@ -56,7 +58,8 @@ class Adaptation:
     """The factors that hold for one cycle.
 
     ``factors`` (channels, 4): logarithms of alpha^2, tau^2, p, r; ``information`` (channels, 4, 4): how well they are
-    known. ``bias`` (channels, degrees), ``bias_covariance`` (channels, degrees, degrees): beta.
+    known. ``bias`` (channels, degrees), ``bias_covariance`` (channels, degrees, degrees): beta. ``level`` of
+    forecasts' errors: None before any was compared with soundings.
     """
 
     channels: tuple[str, ...]
@@ -64,6 +67,7 @@ class Adaptation:
     information: FloatArray
     bias: FloatArray
     bias_covariance: FloatArray
+    level: ErrorLevel | None = None
 
     @classmethod
     def ignorant(cls, channels: tuple[str, ...]) -> Self:
@@ -109,6 +113,7 @@ class Adaptation:
             information=first + keep * (self.information - first),
             bias=stay * self.bias,
             bias_covariance=stay**2 * self.bias_covariance + drift,
+            level=self.level and self.level.later(hours),
         )
 
     def world(self, bundle: Bundle) -> Bundle:
@@ -143,13 +148,16 @@ class Adaptation:
     def to_json(self) -> str:
         """All of it; ``from_json`` gives the same bits back."""
         told = {name: getattr(self, name).tolist() for name in ("factors", "information", "bias", "bias_covariance")}
-        return json.dumps({"channels": list(self.channels), **told})
+        level = {} if self.level is None else {"level": asdict(self.level)}
+        return json.dumps({"channels": list(self.channels), **told, **level})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """The inverse of ``to_json``."""
         told = json.loads(text)
-        return cls(tuple(told.pop("channels")), **{name: np.array(values) for name, values in told.items()})
+        channels, level = tuple(told.pop("channels")), told.pop("level", None)
+        arrays = {name: np.array(values) for name, values in told.items()}
+        return cls(channels, **arrays, level=level and ErrorLevel(**level))
 
     @property
     def digest(self) -> str:

@@ -24,6 +24,7 @@ from dacycle.cycler.assimilation.adaptation import Adaptation
 from dacycle.cycler.assimilation.ageing import YOUNG, Age, aged
 from dacycle.cycler.assimilation.baselines import free_run, letkf
 from dacycle.cycler.assimilation.bias_term import BiasTerm
+from dacycle.cycler.assimilation.error_level import ErrorLevel
 from dacycle.cycler.assimilation.fields import lift, positive
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm, SpectralTerm
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
@@ -207,7 +208,7 @@ class Analyst:
             biased = adaptation.biased and len(used) > 0
             system = Conditioner(gaussian, gaussian.covariance, gaussian.rest, observations, factored=biased)
             bias = BiasTerm(system, adaptation) if biased else None
-            self._kept = key, Situation(time, world, system, bias)
+            self._kept = key, Situation(time, world, system, bias, adaptation.level)
         return self._kept[1]
 
     def observations(
@@ -261,19 +262,21 @@ class Analyst:
 
 @dataclass(frozen=True)
 class Situation:
-    """``world``: the bundle with the climatology in force at ``time``; ``bias``: what is unknown of it, or None."""
+    """``world``: the bundle with the climatology in force at ``time``; ``bias``: what is unknown of it, or None;
+    ``level``: of forecasts' errors, or None."""
 
     time: datetime
     world: Bundle
     system: Conditioner
     bias: BiasTerm | None
+    level: ErrorLevel | None = None
 
     @property
     def inflation_factor(self) -> Tensor | float:
         """On what is added to members (channels, nlat, nlon), by how much the forecast's members differ in a place, and
-        by the season; one where the bundle does not know, and where there is no such forecast."""
+        by how large errors are; one where the bundle does not know, and where there is no such forecast."""
         inflation, local = self.world.inflation, self.system.observations.local
         if inflation is None or local is None:
             return 1.0
-        square = inflation.of_season(self.world.season(self.time))
+        square = inflation.of_size(inflation.size(self.level, self.world.season(self.time)))
         return torch.einsum("nc,nij->cij", torch.as_tensor(square, device=local.weights.device), local.weights).sqrt()

@@ -65,5 +65,7 @@ def _rows(after: Adaptation) -> Iterator[tuple[str, str, float]]:
     for kind in FACTORS:
         if kind != "bias":
             yield from ((kind, name, float(v)) for name, v in zip(after.channels, after.factor(kind), strict=True))
+    if after.level is not None:
+        yield "level", "forecast", float(np.exp(after.level.log))
     for name, coefficients in zip(after.channels, after.bias, strict=True):
         yield from (("bias", f"{name}:{degree}", float(value)) for degree, value in enumerate(coefficients))

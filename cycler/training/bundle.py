@@ -69,6 +69,7 @@ def copy_bundle(bundle: Bundle, target: Path, version: str | None, scores: Mappi
 MEASURED = {
     "local_inflation": ("node", "channel"),
     "inflation_response": ("channel",),
+    "error_level": ("usual",),
     "error_tails": ("channel",),
     "small_scales": ("channel", "lat"),
     "seasonal_variance": ("season", "channel", "coarse_lat", "coarse_lon"),

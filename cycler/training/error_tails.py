@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.balance import Balance
+from dacycle.cycler.assimilation.error_level import ErrorLevel
 from dacycle.cycler.assimilation.inflation_factor import InflationFactor
 from dacycle.cycler.assimilation.tails import with_tails_of
 from dacycle.cycler.experiments.osse_scores import rank_contrasts, ranked_places
@@ -34,7 +35,8 @@ class Sample:
     channels, places) without anything added, in antithetic pairs; of the same shape, for a factor of one,
     ``deviations``: what is added to a channel as such, and ``followed``: what winds follow of what is added to the
     channel ``of`` (channels,), their height. ``weights`` (nodes, places) of relative spread; ``truth`` (channels,
-    places); ``season`` (channels,): the date's variance of anomalies over the year's."""
+    places); ``season`` (channels,): the date's variance of anomalies over the year's; ``level`` (): ln a of forecasts'
+    errors (``error_level.py``)."""
 
     members: FloatArray
     deviations: FloatArray
@@ -43,6 +45,7 @@ class Sample:
     weights: FloatArray
     truth: FloatArray
     season: FloatArray
+    level: Series
 
     @classmethod
     def of_fields(
@@ -54,6 +57,7 @@ class Sample:
         weights: FloatArray,
         truth: Tensor,
         season: FloatArray,
+        level: ErrorLevel,
     ) -> "Sample":
         """Of whole fields (..., nlat, nlon); ``given``: what is added to the prior's variables for a factor of one."""
         own, of, followed = given.clone(), np.arange(given.shape[1]), torch.zeros_like(given)
@@ -64,7 +68,7 @@ class Sample:
         whole = (members.numpy(), own.numpy(), followed.numpy(), weights, truth.numpy())
         places = ranked_places(grid)
         m, d, f, w, x = (each.reshape(*each.shape[:-2], -1)[..., places].astype(np.float32) for each in whole)
-        return cls(m, d, f, of, w, x, season)
+        return cls(m, d, f, of, w, x, season, np.asarray(level.log))
 
     def added(self, square: FloatArray) -> FloatArray:
         """What is added to the members (N, channels, places) for the factor's ``square`` (nodes, channels)."""
@@ -73,7 +77,11 @@ class Sample:
 
     def drawn(self, inflation: InflationFactor) -> FloatArray:
         """The members with what they lack."""
-        return self.members + self.added(inflation.of_season(self.season))
+        return self.members + self.added(inflation.of_size(self.size(inflation)))
+
+    def size(self, inflation: InflationFactor) -> FloatArray:
+        """Of the errors, against the year's (channels,)."""
+        return inflation.size(ErrorLevel(float(self.level)), self.season)
 
     def square_error(self) -> Series:
         """Of the members' mean (channels,), their sampling allowed for."""
@@ -81,11 +89,11 @@ class Sample:
         return np.asarray((np.square(means.mean(0) - self.truth) - means.var(0, ddof=1) / len(means)).mean(-1))
 
 
-def error_over_added(samples: Sequence[Sample], square: FloatArray) -> FloatArray:
-    """(channels,): the errors' variance over that of what is added for the factor's ``square`` (nodes, channels), both
+def error_over_added(samples: Sequence[Sample], inflation: InflationFactor) -> FloatArray:
+    """(channels,): the errors' variance over that of what is added for the factor's square (nodes, channels), both
     of the year, from 0 to LARGEST_RESPONSE; 0 where nothing is added."""
-    error = np.mean([sample.square_error() for sample in samples], 0) / np.mean([s.season for s in samples], 0)
-    added = np.mean([np.square(sample.added(square), dtype=np.float64).mean((0, 2)) for sample in samples], 0)
+    error = np.mean([s.square_error() for s in samples], 0) / np.mean([s.size(inflation) for s in samples], 0)
+    added = np.mean([np.square(s.added(inflation.square), dtype=np.float64).mean((0, 2)) for s in samples], 0)
     ratio = np.divide(error, added, out=np.zeros_like(error), where=added > 0)
     return np.asarray(ratio.clip(0.0, LARGEST_RESPONSE), np.float32)
 

@@ -3,7 +3,7 @@
 ``spread.py`` measures one share of the Gaussian posterior's variance per degree, for all channels and places. How sure
 a network is of itself differs between channels, and between places that are known well and others. So what is added to
 members is multiplied by a factor, whose square F has one value for each channel and node of relative spread
-(``local_error.py``), such that in every node's places, over a year (``inflation_factor.py``),
+(``local_error.py``), such that in every node's places, where errors are as large as usual (``inflation_factor.py``),
 
     variance of the members without it + F x variance of what is added  =  square error of their mean.
 
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.analysis import Analyst, Situation
-from dacycle.cycler.assimilation.inflation_factor import InflationFactor, growth
+from dacycle.cycler.assimilation.inflation_factor import InflationFactor, Usual, beyond, growth
 from dacycle.cycler.assimilation.local_error import node_weights, relative_spread
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.bundle import NODES, Bundle
@@ -37,6 +37,7 @@ __all__ = ["Case", "Recording", "cycled", "inflation"]
 FloatArray = npt.NDArray[np.float32]
 Sums = npt.NDArray[np.float64]
 ROUNDS = 4
+SAME_LEVEL = 0.02  # of ln a: levels that differ by less say nothing of how errors follow them
 LARGEST = 6.0  # of the factor's square: more would be to trust the network's members for nothing
 
 
@@ -97,23 +98,37 @@ class Case:
 
 
 def inflation(cases: Sequence[Case]) -> InflationFactor:
-    """The factor, and how it follows the season. ValueError without a case.
+    """The factor, and how it follows the errors' size. ValueError without a case.
 
-    Of which season the analyses are matters to F, and how large F is to how it follows the season: by turns.
+    How large errors were matters to F, and how large F is to how it follows their size: by turns.
     """
     if not cases:
         raise ValueError("the members' spread cannot be judged without an analysis")
     samples = [case.sample for case in cases]
-    response = np.zeros(samples[0].truth.shape[0], np.float32)
+    shape = cases[0].lack.T.shape
+    found = InflationFactor(np.ones(shape, np.float32), np.zeros(shape[1], np.float32), usual(samples))
     for _ in range(ROUNDS):
-        response = error_over_added(samples, _square(cases, response))
-    return InflationFactor(_square(cases, response), response)
+        found = replace(found, square=_square(cases, found))
+        found = replace(found, response=error_over_added(samples, found))
+    return replace(found, square=_square(cases, found))
 
 
-def _square(cases: Sequence[Case], response: FloatArray) -> FloatArray:
-    """F (nodes, channels), from 0 to LARGEST, if it follows the season so."""
+def usual(samples: Sequence[Sample]) -> Usual:
+    """The mean level, and with what power the square errors of analyses, in the mean over the channels, follow it, both
+    beyond what the season does."""
+    levels = np.array([beyond(float(sample.level), sample.season) for sample in samples])
+    errors = np.log([np.maximum(sample.square_error(), 1e-12) / sample.season for sample in samples]).mean(1)
+    departs = levels - levels.mean()
+    square = float(np.square(departs).mean())
+    power = float(np.clip((departs * errors).mean() / square, 0.0, 1.0)) if square > SAME_LEVEL**2 else 0.0
+    return Usual(float(levels.mean()), power)
+
+
+def _square(cases: Sequence[Case], found: InflationFactor) -> FloatArray:
+    """F (nodes, channels), from 0 to LARGEST, if it follows the errors' size as ``found`` says."""
     lack = np.mean([case.lack for case in cases], 0)
-    added = np.mean([growth(response, case.sample.season)[:, None, None] * case.added for case in cases], 0)
+    growths = [growth(found.response, case.sample.size(found))[:, None, None] for case in cases]
+    added = np.mean([g * case.added for g, case in zip(growths, cases, strict=True)], 0)
     tiny = 1e-9 * np.trace(added, axis1=1, axis2=2)[:, None, None] * np.eye(added.shape[-1])
     square = np.linalg.solve(added + tiny, lack[..., None])[..., 0]
     return np.asarray(square.clip(0.0, LARGEST).T, dtype=np.float32)
@@ -165,6 +180,9 @@ def _case(bundle: Bundle, analyst: Recording, analysis: Analysis, truth: FloatAr
     given, factored = analyst.deviations.cpu(), analyst.factored.cpu()
     known, known_truth = prior.variables(x, world) - factored, prior.variables(exact, world)[0]
     without = x - prior.anomalies(factored, world)
-    season = bundle.season(analysis.time)
-    sample = Sample.of_fields(bundle.grid, prior.balance_in(world), without, given, weights, exact[0], season)
+    level = analysis.prepared.now.level if analysis.prepared is not None else None
+    if level is None:
+        raise ValueError(f"the analysis of {analysis.time} did not compare its forecast with soundings")
+    season, balance = bundle.season(analysis.time), prior.balance_in(world)
+    sample = Sample.of_fields(bundle.grid, balance, without, given, weights, exact[0], season, level)
     return Case.of(bundle.grid, weights, known.numpy(), given.numpy(), known_truth.numpy(), sample)

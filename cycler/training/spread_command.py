@@ -7,13 +7,13 @@ OUT/bundle/         the bundle with the factors and the tails found
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from dacycle.cycler.assimilation.inflation_factor import InflationFactor
+from dacycle.cycler.assimilation.inflation_factor import InflationFactor, Usual
 from dacycle.cycler.bundle import NODES, Bundle
 from dacycle.cycler.training.unseen_arguments import add_unseen_arguments, begin, some
 from dacycle.errors import ConfigError
@@ -57,11 +57,18 @@ def run(args: argparse.Namespace) -> int:
     target = copy_bundle(bundle, args.out / "bundle", args.version, {"inflation_analyses": found.analyses})
     square, response = found.inflation.square, found.inflation.response
     measured = {"local_inflation": square, "inflation_response": response, "error_tails": found.tails}
+    if (usual := found.inflation.usual) is not None:
+        measured["error_level"] = np.array(astuple(usual), np.float32)
     write_measured(target / "statics.nc", **measured)
     for node, row in zip(NODES, np.sqrt(square), strict=True):
         told = "  ".join(f"{c.name} {factor:.2f}" for c, factor in zip(bundle.channels, row, strict=True))
         print(f"relative spread {node}: factor on what is added: {told}")
-    print("by the season: " + "  ".join(f"{c.name} {k:.1f}" for c, k in zip(bundle.channels, response, strict=True)))
+    print(
+        "by the errors' size: " + "  ".join(f"{c.name} {k:.1f}" for c, k in zip(bundle.channels, response, strict=True))
+    )
+    if usual is not None:
+        level = f"{np.exp(usual.log):.2f} of their variance at the soundings"
+        print(f"forecasts' errors have {level}; analyses' follow with the power {usual.power:.2f}")
     print("tails: " + "  ".join(f"{c.name} {t:.2f}" for c, t in zip(bundle.channels, found.tails, strict=True)))
     print(*judged(by_world, known), f"bundle {target}", sep="\n")
     return 0
@@ -109,7 +116,10 @@ class Spread:
             return share * new + (1 - share) * old
 
         here, there = self.inflation, known.inflation
-        both = InflationFactor(mean(here.square, there.square), mean(here.response, there.response))
+        usual = here.usual
+        if here.usual and there.usual:
+            usual = Usual(*(float(mean(*each)) for each in zip(astuple(here.usual), astuple(there.usual), strict=True)))
+        both = InflationFactor(mean(here.square, there.square), mean(here.response, there.response), usual)
         return Spread(analyses, both, mean(self.tails, known.tails))
 
 

@@ -12,10 +12,11 @@ from dacycle.cycler.assimilation.adaptation import Adaptation
 from dacycle.cycler.assimilation.ageing import YOUNG, Age
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
 from dacycle.cycler.assimilation.background import LocalBackground, pad
+from dacycle.cycler.assimilation.error_level import ErrorLevel
 from dacycle.cycler.assimilation.forecast_term import ForecastTerm
 from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.guidance import SpectralGuidance
-from dacycle.cycler.assimilation.inflation_factor import InflationFactor
+from dacycle.cycler.assimilation.inflation_factor import InflationFactor, Usual
 from dacycle.cycler.assimilation.local_error import local_weights, node_weights, relative_spread
 from dacycle.cycler.assimilation.local_term import LocalTerm
 from dacycle.cycler.assimilation.noise import MemberNoise
@@ -266,6 +267,27 @@ def test_what_is_added_follows_the_season(tiny_bundle: Bundle) -> None:
     )
     scale = plain.climatology.std
     added = [((states - before) / scale).astype(np.float64) for states in (once, twice)]
+    np.testing.assert_allclose(np.square(added[1]).mean(), 2.0 * np.square(added[0]).mean(), rtol=0.01)
+
+
+def test_what_is_added_follows_the_level_of_forecast_errors(tiny_bundle: Bundle) -> None:
+    """Errors of 2.25 times their usual variance, followed with the power 1/2: 1.5 times; for k = 2, twice as much is
+    added. Without a level the season alone decides."""
+    n = len(tiny_bundle.channels)
+    even, k = np.ones((4, n), np.float32), np.full(n, 2.0, np.float32)
+    plain = replace(made_local(tiny_bundle), analysis_inflation=np.full(8, 0.5, np.float32))
+    knows = replace(plain, inflation=InflationFactor(even, k, Usual(np.log(0.4), 0.5)))
+    batch, _ = made_up(tiny_bundle)
+    forecast = members(tiny_bundle, agreeing_north=True)
+    nothing = Adaptation.none(tuple(c.name for c in tiny_bundle.channels))
+    large, usual = (replace(nothing, level=ErrorLevel(np.log(a))) for a in (0.9, 0.4))
+    none = replace(plain, analysis_inflation=np.zeros(8, np.float32))
+    before, unknown, once, twice = (
+        Analyst(b, Settings(steps=4)).draw(TIME, batch, forecast, [1, 2], 0, adaptation=known)
+        for b, known in ((none, nothing), (knows, nothing), (knows, usual), (knows, large))
+    )
+    np.testing.assert_array_equal(unknown, once)
+    added = [((states - before) / plain.climatology.std).astype(np.float64) for states in (once, twice)]
     np.testing.assert_allclose(np.square(added[1]).mean(), 2.0 * np.square(added[0]).mean(), rtol=0.01)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from dacycle.cycler.assimilation.error_level import ErrorLevel
 from dacycle.cycler.assimilation.inflation_factor import InflationFactor
 from dacycle.cycler.assimilation.local_error import node_weights
 from dacycle.cycler.bundle import NODES
@@ -23,9 +24,16 @@ WEIGHTS = node_weights(torch.as_tensor(SPREAD, dtype=torch.float32), NODES).nump
 WANTED = np.array([[0.5, 1.0, 1.5, 2.0], [2.0, 1.0, 1.0, 0.25]]).T  # (nodes, channels)
 
 
-def case(number: int, kept: float = 0.4, wanted: np.ndarray = WANTED, season: float = 1.0) -> Case:
-    """Truth of unit variance around the mean, in the year's mean, members of the share ``kept`` of that; the rest is
-    what is added, for a factor whose square is ``wanted`` at the nodes."""
+def case(
+    number: int,
+    kept: float = 0.4,
+    wanted: np.ndarray = WANTED,
+    season: float = 1.0,
+    size: float | None = None,
+    level: float = 0.0,
+) -> Case:
+    """Truth of unit variance around the mean, in the year's mean, of ``size`` times that (unset: the season's), members
+    of the share ``kept`` of the year's; the rest is added, for a factor whose square is ``wanted`` at the nodes."""
     rng = np.random.default_rng(number)
 
     def draw(n: int) -> np.ndarray:
@@ -37,9 +45,9 @@ def case(number: int, kept: float = 0.4, wanted: np.ndarray = WANTED, season: fl
     square = np.einsum("nc,nij->cij", wanted, WEIGHTS)
     members, added = pairs(np.sqrt(kept) * draw(4)), pairs(draw(4) * np.sqrt(abs(1 - kept) / square))
     mean = draw(1)
-    truth, places = (mean + np.sqrt(season) * draw(1))[0], ranked_places(GRID)
+    truth, places = (mean + np.sqrt(size or season) * draw(1))[0], ranked_places(GRID)
     m, d, w, x = (f.reshape(*f.shape[:-2], -1)[..., places] for f in (mean + members, added, WEIGHTS, truth))
-    sample = Sample(m, d, 0 * d, np.arange(CHANNELS), w, x, np.full(CHANNELS, season, np.float32))
+    sample = Sample(m, d, 0 * d, np.arange(CHANNELS), w, x, np.full(CHANNELS, season, np.float32), np.array(level))
     return Case.of(GRID, WEIGHTS, mean + members, added, truth, sample)
 
 
@@ -54,8 +62,27 @@ def test_one_season_tells_what_the_year_asks_for_and_what_another_season_does() 
     np.testing.assert_allclose(found.square, WANTED, rtol=0.15)
     np.testing.assert_allclose(found.response, 1 / 0.6, rtol=0.05)
     summer = np.full(CHANNELS, 0.8, np.float32)
-    np.testing.assert_allclose(found.of_season(summer), WANTED * 0.4 / 0.6, rtol=0.2)
-    np.testing.assert_array_equal(found.of_season(0 * summer), 0.0)
+    np.testing.assert_allclose(found.of_size(summer), WANTED * 0.4 / 0.6, rtol=0.2)
+    np.testing.assert_array_equal(found.of_size(0 * summer), 0.0)
+
+
+def test_how_errors_follow_the_level_of_forecasts_errors_is_found_beside_the_season() -> None:
+    """Analyses' errors follow with the power 0.6; a winter, in which both have 1.3 times the year's variance."""
+    departs, season = np.random.default_rng(0).normal(0, 0.3, 80), np.where(np.arange(80) < 40, 1.3, 1.0)
+    sizes = season * np.exp(0.6 * departs)
+    cases = [
+        case(number, season=season[number], size=sizes[number], level=np.log(0.4 * season[number]) + departs[number])
+        for number in range(80)
+    ]
+    found = inflation(cases)
+    assert found.usual is not None
+    assert found.usual.power == pytest.approx(0.6, abs=0.06)
+    assert found.usual.log == pytest.approx(np.log(0.4) + departs.mean(), abs=0.01)
+    np.testing.assert_allclose(found.square, WANTED, rtol=0.15)
+    np.testing.assert_allclose(found.response, 1 / 0.6, rtol=0.05)
+    summer, half = np.full(CHANNELS, 0.8, np.float32), ErrorLevel(found.usual.log + np.log(0.8 * 0.5))
+    np.testing.assert_allclose(found.size(half, summer), 0.8 * 0.5**found.usual.power, rtol=1e-5)
+    np.testing.assert_array_equal(found.size(None, summer), summer)
 
 
 def test_members_with_too_much_spread_are_given_none() -> None:
