@@ -22,6 +22,7 @@ from dacycle.cycler.training.forecast_error import ForecastStatistics
 from dacycle.cycler.training.local_spectra import ErrorSpectra, resized
 from dacycle.cycler.training.local_statistics import guessed_moments, local_statistics, pair_moments, stacked
 from dacycle.cycler.training.unseen_worlds import UnseenWorld
+from dacycle.errors import DacycleError
 
 __all__ = ["Pair", "followed", "with_local_statistics"]
 
@@ -31,27 +32,34 @@ KEEP = 0.97  # what a pair counts one cycle later
 
 @dataclass(frozen=True)
 class Pair:
-    """What forecast and truth say of every node: ``pair_moments``, and spectra of what the forecast was wrong by."""
+    """What forecast and truth say of every node: ``pair_moments``, and ``spectra`` of what the forecast was wrong by;
+    and of the whole ``globe``: ``pair_moments`` with a weight of one everywhere."""
 
     moments: Tensor
+    globe: Tensor
     spectra: ErrorSpectra
 
     def __add__(self, other: "Pair") -> "Pair":
-        return Pair(self.moments + other.moments, self.spectra + other.spectra)
+        return Pair(self.moments + other.moments, self.globe + other.globe, self.spectra + other.spectra)
 
     def __mul__(self, share: float) -> "Pair":
-        return Pair(share * self.moments, self.spectra * share)
+        return Pair(share * self.moments, share * self.globe, self.spectra * share)
 
     def save(self, path: Path) -> None:
         """Whole or not at all."""
-        write_arrays(path, moments=self.moments.numpy(), **{k: v.numpy() for k, v in vars(self.spectra).items()})
+        tensors = {"moments": self.moments, "globe": self.globe, **vars(self.spectra)}
+        write_arrays(path, **{name: tensor.numpy() for name, tensor in tensors.items()})
 
     @classmethod
     def load(cls, path: Path) -> "Pair":
-        """What ``save`` wrote."""
+        """What ``save`` wrote; DacycleError where an earlier version did, which kept less."""
         with np.load(path, allow_pickle=False) as file:
-            moments, error, overlap = (torch.as_tensor(file[name]) for name in ("moments", "error", "overlap"))
-            return cls(moments, ErrorSpectra(error, overlap))
+            if "globe" not in file:
+                told = f"{path}: lacks the whole globe's moments, as an earlier version wrote it"
+                raise DacycleError(f"{told}; remove {path.parent} and give the command again")
+            names = ("moments", "globe", "error", "overlap")
+            moments, globe, error, overlap = (torch.as_tensor(file[name]) for name in names)
+            return cls(moments, globe, ErrorSpectra(error, overlap))
 
 
 def with_local_statistics(
@@ -78,7 +86,8 @@ def followed(unseen: UnseenWorld, analyst: Analyst, anomalies: Anomalies, skip: 
     gaussian = analyst.prior.gaussian
     even = ForecastStatistics(torch.as_tensor(bundle.forecast_slope), torch.as_tensor(bundle.forecast_error))
     guessed = WORTH * guessed_moments(gaussian, even, len(NODES), 1 / len(NODES))
-    seen = Pair(guessed, ErrorSpectra.nothing(len(NODES), len(even.slope), gaussian.channels))
+    globe = WORTH * guessed_moments(gaussian, even, 1, 1.0)[0]
+    seen = Pair(guessed, globe, ErrorSpectra.nothing(len(NODES), len(even.slope), gaussian.channels))
     world, place = unseen.begin(analyst, plan)
     for number in range(len(world.batches)):
         kept = folder / f"pair-{number:04d}.npz"
@@ -113,4 +122,5 @@ def _pair(analyst: Analyst, analysis: Analysis, nature: Dataset) -> Pair:
     resolved = harmonics.synthesise(harmonics.analyse(x))
     error = resolved - blend(harmonics, slopes, weights, f)
     spectra = ErrorSpectra.of(gaussian, slopes.shape[1], error, weights)
-    return Pair(pair_moments(gaussian, slopes.shape[1], f, x, weights), spectra)
+    moments = pair_moments(gaussian, slopes.shape[1], f, x, torch.cat([weights, torch.ones_like(weights[:1])]))
+    return Pair(moments[:-1], moments[-1], spectra)

@@ -1,5 +1,6 @@
 """``dacycle train local-errors``: a bundle's analyses are cycled over worlds that no training saw, as the product
-cycles, and from then on forecasts are believed, place by place, by how much their members differ.
+cycles, and from then on forecasts are believed, place by place, by how much their members differ. What they are wrong
+by over the whole globe, which other methods take, is measured anew by the way.
 
 OUT/WORLD-NETWORK/  what is done of each: the same command goes on where it was stopped
 OUT/bundle/         the bundle with the statistics found
@@ -25,9 +26,10 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from dacycle.cycler.assimilation.analysis import Analyst, Settings
-    from dacycle.cycler.training.anomalies import Anomalies
+    from dacycle.cycler.training.anomalies import Anomalies, as_array
     from dacycle.cycler.training.bundle import copy_bundle, write_measured
     from dacycle.cycler.training.local_cycle import Pair, followed, with_local_statistics
+    from dacycle.cycler.training.local_statistics import globe_statistics
     from dacycle.cycler.training.unseen_worlds import unseen_worlds
     from dacycle.emulators.registry import load_emulator
 
@@ -39,11 +41,16 @@ def run(args: argparse.Namespace) -> int:
             pairs.append(pair)
             print(f"{unseen.told}: {len(pairs)} forecasts compared", flush=True)
     some(args, len(pairs))
-    found = with_local_statistics(bundle, analyst, reduce(add, pairs), anomalies)
+    total = reduce(add, pairs)
+    found = with_local_statistics(bundle, analyst, total, anomalies)
+    globe = globe_statistics(analyst.prior.gaussian, total.globe, len(pairs))
     target = copy_bundle(bundle, args.out / "bundle", args.version, {"local_error_forecasts": len(pairs)})
     assert found.local_slope is not None
     assert found.local_error is not None
     measured = {"local_slope": found.local_slope, "local_error_covariance": found.local_error}
+    measured |= {"forecast_slope": globe.slope.numpy(), "forecast_error_covariance": globe.covariance.numpy()}
+    if (states := as_array(anomalies(globe.covariance))) is not None:
+        measured["states_error_covariance"] = states
     if found.states_local_error is not None:
         measured["states_local_error_covariance"] = found.states_local_error
     write_measured(target / "statics.nc", **measured)

@@ -15,7 +15,7 @@ from dacycle.cycler.assimilation.forecast_term import whitening
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.training.forecast_error import ForecastStatistics, calibration, pool
 
-__all__ = ["guessed_moments", "local_statistics", "pair_moments", "stacked"]
+__all__ = ["globe_statistics", "guessed_moments", "local_statistics", "pair_moments", "stacked"]
 
 
 def pair_moments(prior: GaussianPrior, degrees: int, forecast: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
@@ -59,6 +59,15 @@ def local_statistics(prior: GaussianPrior, moments: Tensor) -> list[ForecastStat
         both = _whitened(whiten, scaled)
         found.append(calibration(prior, torch.stack([pool(both, modes, k) for k in range(degrees)])))
     return found
+
+
+def globe_statistics(prior: GaussianPrior, moments: Tensor, pairs: float) -> ForecastStatistics:
+    """Where all places are alike: of the sum of ``pair_moments`` of so many ``pairs`` with a weight of one everywhere
+    (degrees, 2 channels, 2 channels)."""
+    degrees = len(moments)
+    modes = 2.0 * torch.arange(degrees) + 1
+    both = _whitened(whitening(prior, degrees), moments)
+    return calibration(prior, torch.stack([pool(both, modes * pairs, k) for k in range(degrees)]))
 
 
 def _whitened(whiten: Tensor, moments: Tensor) -> Tensor:

@@ -7,8 +7,13 @@ import torch
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.local_error import node_weights
 from dacycle.cycler.bundle import NODES
-from dacycle.cycler.training.forecast_error import ForecastStatistics
-from dacycle.cycler.training.local_statistics import guessed_moments, local_statistics, pair_moments
+from dacycle.cycler.training.forecast_error import ForecastStatistics, Regression, first_guess
+from dacycle.cycler.training.local_statistics import (
+    globe_statistics,
+    guessed_moments,
+    local_statistics,
+    pair_moments,
+)
 from dacycle.emulators.grid import gaussian_grid
 
 GRID = gaussian_grid(32, 64)
@@ -51,6 +56,20 @@ def test_shares_and_slopes_of_every_node_are_found_from_pairs() -> None:
         slope = statistics.slope[3:14].diagonal(dim1=1, dim2=2).mean()
         assert float(slope) == pytest.approx(0.5, rel=0.05)
     assert expected[0] < 0.5 * expected[-1]
+
+
+def test_the_globe_is_one_node_that_weighs_one_everywhere() -> None:
+    prior, generator = make_prior(), torch.Generator().manual_seed(3)
+    regression, total = Regression(prior, first_guess(prior, DEGREES), 0.0), torch.zeros(())
+    for _ in range(20):
+        known, wrong = prior.sample(2, generator)[1]
+        f, x = 0.8 * known, 0.8 * known + 0.6 * wrong
+        regression.add(f, x)
+        total = total + pair_moments(prior, DEGREES, f, x, torch.ones(1, *GRID.shape))[0]
+    found, expected = globe_statistics(prior, total, 20), regression.statistics()
+    torch.testing.assert_close(found.slope, expected.slope, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found.covariance, expected.covariance, rtol=1e-3, atol=1e-4)
+    assert share_of(prior, found.covariance, slice(3, 14)) == pytest.approx(0.36, rel=0.15)
 
 
 def test_what_is_guessed_is_what_is_found_without_a_pair() -> None:
