@@ -43,8 +43,7 @@ class BiasTerm:
         """Mean (q,) and covariance (q, q) of beta - its expectation."""
         observations = self._system.observations
         departure = observations.innovation - observations.points.spectral_apply(self._system.expected)
-        weighed = self._system.solve((self._operator, None), tolerance=None).soundings.double()
-        residual = self._system.solve((departure, None), tolerance=None).soundings[0].double()
+        weighed, residual = self._system.weigh(self._operator).double(), self._system.weigh(departure)[0].double()
         g = self._operator.double()
         unit = torch.eye(len(g), dtype=torch.float64, device=g.device)
         covariance = torch.linalg.solve(unit + self._covariance @ (g @ weighed.T), self._covariance)

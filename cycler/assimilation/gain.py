@@ -120,6 +120,10 @@ class Conditioner:
             z_f = self.background.weigh(r_f, z_o)
         return Weights(z_o, z_f, increment)
 
+    def weigh(self, r_o: Tensor) -> Tensor:
+        """z_o (m, n) alone, exactly: what ``solve`` has without a part of the forecast in the residual."""
+        return self._weigh(r_o, None, None)
+
     def _weigh(self, r: Tensor, tolerance: float | None, guess: Tensor | None) -> Tensor:
         """z_o (m, n), from what soundings say beyond the background."""
         several = self._factored or len(r) > FEW  # and not what else was solved before: a rerun is to give the same
