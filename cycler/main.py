@@ -46,6 +46,10 @@ TRAINING = {
         "dacycle.cycler.training.fluctuations_command",
         "find what a free run of the emulator must be given of the small scales",
     ),
+    "average": (
+        "dacycle.cycler.training.average_command",
+        "take the mean of a bundle's network and of one trained further from it",
+    ),
     "response": (
         "dacycle.cycler.training.response_command",
         "find how far a bundle's denoiser is to be believed, degree by degree",

@@ -81,6 +81,13 @@ def test_a_prior_is_trained_further_under_the_climate_of_a_bundle(
     first, second = (load_prior(opened) for opened in (before, after))
     torch.testing.assert_close(second.gaussian.covariance, first.gaussian.covariance)
     assert not torch.equal(second.network.stem.conv.weight, first.network.stem.conv.weight)
+    parts = ["--other", str(tmp_path / "prior" / "prior.safetensors"), "--out", str(tmp_path / "mean")]
+    assert main(["train", "average", "--bundle", str(bundle), *parts, "--share", "0.5", "--version", "9"]) == 0
+    mean = load_prior(open_bundle(str(tmp_path / "mean" / "bundle"))).network.stem.conv.weight
+    middle = (first.network.stem.conv.weight + second.network.stem.conv.weight) / 2
+    torch.testing.assert_close(mean, middle, rtol=1e-3, atol=1e-4)
+    assert main(["train", "average", "--bundle", str(bundle), *parts, "--share", "2"]) == 1
+    assert "--share 2: expected a share of the other network" in capsys.readouterr().err
     # Without a truth the bundle's own error statistics stay, which are of the same climate.
     command = ["bundle", "--emulator", str(bundle), "--name", "kept", "--out", str(tmp_path / "kept"), "--prior"]
     assert main([*command, str(tmp_path / "prior")]) == 0
