@@ -22,13 +22,13 @@ from torch import Tensor
 from dacycle.cycler.assimilation.adaptation import BOUNDS, ZONAL_DEGREES, Adaptation, zonal_basis
 from dacycle.cycler.assimilation.ageing import Age
 from dacycle.cycler.assimilation.calibrated import calibrated
-from dacycle.cycler.assimilation.error_level import ErrorLevel, Innovation
+from dacycle.cycler.assimilation.error_level import ErrorLevel
 from dacycle.cycler.assimilation.fields import lift, regrid
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.local_error import local_weights
 from dacycle.cycler.assimilation.points import PointOperator, point_operator
 from dacycle.cycler.assimilation.prior import DiffusionPrior
-from dacycle.cycler.assimilation.variance_components import Estimate, estimate
+from dacycle.cycler.assimilation.variance_components import Estimate, estimate, score
 from dacycle.cycler.bundle import Bundle
 from dacycle.obs.batch import ObservationBatch
 
@@ -67,7 +67,7 @@ def adapt(
     small = None
     if local is not None and bundle.small_scales is not None:
         small = points.of_latitude(torch.as_tensor(bundle.small_scales))
-    compared = list[Innovation]()
+    level, scores = known.level or ErrorLevel(), list[tuple[float, float]]()
     for c in range(len(known.channels)):
         rows = torch.nonzero(points.channel == c)[:, 0]
         if len(rows) < FEWEST:
@@ -86,19 +86,19 @@ def adapt(
             _learn(departure[rows].double(), parts, fixed, [FORECAST, OBSERVATION], factors[c], information[c], 1.0)
             background = np.exp(factors[c, FORECAST]) * parts[FORECAST] + own.unresolved(len(bundle.forecast_error))
             rest = fixed + np.exp(factors[c, OBSERVATION]) * parts[OBSERVATION]
-            compared.append(Innovation(departure[rows], error, rest))
+            scores.append(score(departure[rows], error, rest, level.log))
         else:
             background = np.exp(factors[c, CLIMATE]) * own.climate
             spread[c] = np.exp(factors[c, BIAS]) * np.eye(ZONAL_DEGREES)
         total = background.double() + np.exp(factors[c, OBSERVATION]) * torch.eye(len(rows))
         change, spread[c] = _regress(departure[rows].double(), zonal, total, spread[c])
         bias[c] += change
-    level = (known.level or ErrorLevel()).after(compared) if compared else known.level
-    after = replace(known, factors=factors, information=information, bias=bias, bias_covariance=spread, level=level)
+    found = level.after(scores) if scores else known.level
+    after = replace(known, factors=factors, information=information, bias=bias, bias_covariance=spread, level=found)
     present = factors.copy()
     if forecast is not None:
         present[:, CLIMATE] = known.factors[:, CLIMATE]
-        return replace(known, factors=present, level=level), after
+        return replace(known, factors=present, level=found), after
     prior_bias = factors[:, BIAS, None, None]
     return replace(known, factors=present, bias_covariance=np.exp(prior_bias) * np.eye(ZONAL_DEGREES)), after
 

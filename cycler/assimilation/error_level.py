@@ -11,36 +11,18 @@ Soundings stand where forecasts are better than in the mean, so a is below one a
 departs from its usual value (``inflation_factor.py``).
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
-__all__ = ["ErrorLevel", "Innovation"]
+__all__ = ["ErrorLevel"]
 
 DOUBT = 1.0  # standard deviation of ln a before any innovation was seen
 MEMORY_HOURS = 5 * 24.0  # weather goes from calm to stormy within days; one time alone is off by a tenth
 LONGEST_STEP = 0.5
 BOUNDS = tuple(np.log([0.05, 9.0]).tolist())
-
-
-@dataclass(frozen=True)
-class Innovation:
-    """A channel's ``departure`` d (n,), and the parts of its covariance ``error`` K and ``rest`` F (n, n)."""
-
-    departure: Tensor
-    error: Tensor
-    rest: Tensor
-
-    def score(self, log: float) -> tuple[float, float]:
-        """What g and f have of it at ln a = ``log``."""
-        part = float(np.exp(log)) * self.error.double()
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(part + self.rest.double()))
-        z, share = inverse @ self.departure.double(), inverse @ part
-        return float(z @ part @ z - share.trace()) / 2, float((share * share.T).sum()) / 2
 
 
 @dataclass(frozen=True)
@@ -55,10 +37,9 @@ class ErrorLevel:
         first = DOUBT**-2
         return replace(self, information=first + float(np.exp(-hours / MEMORY_HOURS)) * (self.information - first))
 
-    def after(self, innovations: Iterable[Innovation]) -> Self:
-        """With what the channels' innovations of one time say."""
-        scores = np.array([innovation.score(self.log) for innovation in innovations]).reshape(-1, 2)
-        gradient, information = scores.sum(0).tolist()
+    def after(self, scores: Sequence[tuple[float, float]]) -> Self:
+        """With what the channels' innovations of one time say: of each its part of g and of f at this level."""
+        gradient, information = np.reshape(scores, (-1, 2)).sum(0).tolist()
         total = self.information + information
         step = float(np.clip(gradient / total, -LONGEST_STEP, LONGEST_STEP))
         return replace(self, log=float(np.clip(self.log + step, *BOUNDS)), information=total)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "estimate", "score"]
 
 FloatArray = npt.NDArray[np.float64]
 LONGEST_STEP = 1.0  # in ln variance: the quadratic model holds no further
@@ -69,3 +69,11 @@ def estimate(
         if change < SETTLED:
             break
     return Estimate(theta, weight * information)
+
+
+def score(departure: Tensor, part: Tensor, rest: Tensor, log: float) -> tuple[float, float]:
+    """g and F of the ``log`` of one ``part``'s size, for a ``departure`` (n,) with a known ``rest`` (n, n)."""
+    sized = float(np.exp(log)) * part.double()
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(sized + rest.double()))
+    z, share = inverse @ departure.double(), inverse @ sized
+    return float(z @ sized @ z - share.trace()) / 2, float((share * share.T).sum()) / 2

@@ -1,15 +1,28 @@
 """The level of forecasts' errors, against innovations whose covariance is known."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from dacycle.cycler.assimilation.adaptation import Adaptation
-from dacycle.cycler.assimilation.error_level import DOUBT, ErrorLevel, Innovation
+from dacycle.cycler.assimilation.error_level import DOUBT, ErrorLevel
+from dacycle.cycler.assimilation.variance_components import score
 
 PLACE = torch.arange(120.0, dtype=torch.float64)
 NEAR = (PLACE[:, None] - PLACE[None]).abs()
+
+
+@dataclass(frozen=True)
+class Innovation:
+    """Of one channel: what departs, and the parts of its covariance."""
+
+    departure: torch.Tensor
+    error: torch.Tensor
+    rest: torch.Tensor
+
+    def score(self, log: float) -> tuple[float, float]:
+        return score(self.departure, self.error, self.rest, log)
 
 
 def channels(level: float, count: int, seed: int) -> list[Innovation]:
@@ -23,11 +36,15 @@ def channels(level: float, count: int, seed: int) -> list[Innovation]:
     return told
 
 
+def heard(known: ErrorLevel, innovations: list[Innovation]) -> ErrorLevel:
+    return known.after([innovation.score(known.log) for innovation in innovations])
+
+
 def test_the_level_is_found_within_a_few_times() -> None:
     for true in (0.3, 1.0, 2.0):
         known = ErrorLevel()
         for time in range(12):
-            known = known.later(12).after(channels(true, 4, time))
+            known = heard(known.later(12), channels(true, 4, time))
         assert abs(known.log - np.log(true)) < 3 * known.information**-0.5
         assert known.information**-0.5 < 0.1
 
@@ -35,10 +52,10 @@ def test_the_level_is_found_within_a_few_times() -> None:
 def test_it_follows_a_change_and_forgets_what_was_before() -> None:
     known = ErrorLevel()
     for time in range(20):
-        known = known.later(12).after(channels(0.4, 4, time))
+        known = heard(known.later(12), channels(0.4, 4, time))
     before = known.log
     for time in range(20, 50):
-        known = known.later(12).after(channels(0.8, 4, time))
+        known = heard(known.later(12), channels(0.8, 4, time))
     assert abs(before - np.log(0.4)) < 0.15
     assert abs(known.log - np.log(0.8)) < 0.15
     long_ago = known.later(24 * 365)

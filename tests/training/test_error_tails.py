@@ -32,6 +32,7 @@ def sample(number: int, tails: list[float]) -> Sample:
         weights.astype(np.float32),
         truth.astype(np.float32),
         np.ones(2, np.float32),
+        np.zeros(()),
     )
 
 
