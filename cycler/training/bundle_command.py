@@ -142,11 +142,7 @@ def _exchange(args: argparse.Namespace) -> int:
 
     bundle = open_bundle(args.prior)
     network, told, weights = _emulator(args.emulator)
-    training = {**bundle.card.training, "emulator": told}
-    card: dict[str, Any] = {"name": args.name, "version": args.version, "training": training}
-    if args.description:
-        card["description"] = args.description
-    made = exchange(bundle, args.out, network, weights, card)
+    made = exchange(bundle, args.out, network, weights, _told(args, bundle, emulator=told))
     truths = [open_dataset(location, made.grid.shape) for location in args.truth]
     for _ in range(args.rounds if truths else 0):
         made = measure_errors(made, truths, args.days, args.members, args.sites, _say)
@@ -162,13 +158,16 @@ def _other_prior(args: argparse.Namespace, told: dict[str, Any]) -> int:
 
     bundle, folder = open_bundle(args.emulator), Path(args.prior)
     network = NetworkCard(architecture="gaussian-unet", arguments=told.pop("arguments"))
-    training = {**bundle.card.training, "prior": told}
-    card: dict[str, Any] = {"name": args.name, "version": args.version, "training": training}
-    if args.description:
-        card["description"] = args.description
-    exchange_prior(bundle, args.out, network, load_file(folder / "prior.safetensors"), card)
+    weights = load_file(folder / "prior.safetensors")
+    exchange_prior(bundle, args.out, network, weights, _told(args, bundle, prior=told))
     print(f"bundle {args.out}: {bundle.card.name} {bundle.card.version} with the prior of {folder}")
     return 0
+
+
+def _told(args: argparse.Namespace, bundle: "Bundle", **part: dict[str, Any]) -> dict[str, Any]:
+    """What the card says anew of a bundle one ``part`` of which is exchanged."""
+    description = {"description": args.description} if args.description else {}
+    return {"name": args.name, "version": args.version, "training": {**bundle.card.training, **part}, **description}
 
 
 def _is_bundle(location: str) -> bool:

@@ -86,8 +86,8 @@ def followed(unseen: UnseenWorld, analyst: Analyst, anomalies: Anomalies, skip: 
     gaussian = analyst.prior.gaussian
     even = ForecastStatistics(torch.as_tensor(bundle.forecast_slope), torch.as_tensor(bundle.forecast_error))
     guessed = WORTH * guessed_moments(gaussian, even, len(NODES), 1 / len(NODES))
-    globe = WORTH * guessed_moments(gaussian, even, 1, 1.0)[0]
-    seen = Pair(guessed, globe, ErrorSpectra.nothing(len(NODES), len(even.slope), gaussian.channels))
+    nothing = torch.zeros_like(guessed[0])  # of the whole globe nothing is asked on the way
+    seen = Pair(guessed, nothing, ErrorSpectra.nothing(len(NODES), len(even.slope), gaussian.channels))
     world, place = unseen.begin(analyst, plan)
     for number in range(len(world.batches)):
         kept = folder / f"pair-{number:04d}.npz"
