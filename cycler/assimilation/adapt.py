@@ -3,11 +3,13 @@
 Two innovations tell different things (the parts of their covariances in brackets):
 
     against the climatology   y - H mean        [alpha^2 H C H',  tau^2 E E',  r R]
-    against the forecast      y - H E[x | f]    [p H P H',  r R;  known: what the forecast does not resolve, the bias]
+    against the forecast      y - H E[x | f]    [p H P H',  r R;  known: what the forecast does not resolve, and what
+                                                 shows of the bias beside it (``bias_patterns.py``)]
 
 C: climatological covariance, P: error covariance of the calibrated forecast, E: the zonal basis at the stations. The
 first one changes little from one cycle to the next, so it counts as a fraction of an independent sample once a
-forecast is there, and then leaves r to the second.
+forecast is there, and then leaves r to the second. The bias itself is found from the first one alone: of its patterns
+next to nothing shows beside a forecast.
 """
 
 from dataclasses import replace
@@ -19,8 +21,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.adaptation import BOUNDS, ZONAL_DEGREES, Adaptation, zonal_basis
+from dacycle.cycler.assimilation.adaptation import BOUNDS, ZONAL_DEGREES, Adaptation
 from dacycle.cycler.assimilation.ageing import Age
+from dacycle.cycler.assimilation.bias_patterns import bias_operator, felt_with_forecast
 from dacycle.cycler.assimilation.calibrated import calibrated
 from dacycle.cycler.assimilation.error_level import ErrorLevel
 from dacycle.cycler.assimilation.fields import lift, regrid
@@ -32,7 +35,7 @@ from dacycle.cycler.assimilation.variance_components import Estimate, estimate, 
 from dacycle.cycler.bundle import Bundle
 from dacycle.obs.batch import ObservationBatch
 
-__all__ = ["adapt", "bias_operator"]
+__all__ = ["adapt"]
 
 FloatArray = npt.NDArray[np.float64]
 FEWEST = 30  # values of a channel: below that nothing is learnt of it
@@ -58,40 +61,39 @@ def adapt(
     points, innovation = point_operator(world, climate, batch, batch.analysis_time)
     factors, information = known.factors.copy(), known.information.copy()
     bias, spread = known.bias.copy(), known.bias_covariance.copy()
-    departure, local = innovation, None
+    departure, local, share = innovation, None, None
     if forecast is not None:
+        share = felt_with_forecast(world, climate)
         local = local_weights(bundle, world.climatology.std, climate, forecast, Age(hours, hours))
         departure = innovation - points.apply(expected(world, prior, forecast, batch, local)[None])[0]
     basis = bias_operator(points, climate, known)
     season = points.of_own_channel(_season(bundle, batch.analysis_time))
-    small = None
-    if local is not None and bundle.small_scales is not None:
-        small = points.of_latitude(torch.as_tensor(bundle.small_scales))
+    small = None if local is None else _small_scales(world, prior, points, batch)
     level, scores = known.level or ErrorLevel(), list[tuple[float, float]]()
     for c in range(len(known.channels)):
         rows = torch.nonzero(points.channel == c)[:, 0]
         if len(rows) < FEWEST:
             continue
-        own = _Channel(points, climate, c, rows, float(np.exp(factors[c, CLIMATE])), season, small)
+        own = _Channel(points, climate, c, rows, float(known.factor("climate")[c]), season, small)
         zonal = basis[:, rows].T.double()
         seen = innovation[rows].double() + zonal @ torch.as_tensor(known.bias[c])  # against the bundle's own mean
         free = [CLIMATE, BIAS, OBSERVATION] if forecast is None else [CLIMATE, BIAS]
         weight = 1.0 if forecast is None else min(hours / WEATHER_HOURS, 1.0)
         parts = {CLIMATE: own.climate, BIAS: zonal @ zonal.T, OBSERVATION: torch.eye(len(rows))}
         _learn(seen, parts, None, free, factors[c], information[c], weight)
-        if forecast is not None:
-            error = own.error(bundle, local)
-            fixed = own.unresolved(len(bundle.forecast_error)) + zonal @ torch.as_tensor(spread[c]) @ zonal.T
+        if share is None:
+            spread[c] = np.exp(factors[c, BIAS]) * np.eye(ZONAL_DEGREES)
+        else:
+            bias[c], spread[c] = _under(bias[c], spread[c], *np.exp([known.factors[c, BIAS], factors[c, BIAS]]))
+            error, felt = own.error(bundle, local), zonal * torch.as_tensor(share[c])
+            fixed = own.unresolved(len(bundle.forecast_error)) + felt @ torch.as_tensor(spread[c]) @ felt.T
             parts = {FORECAST: error, OBSERVATION: torch.eye(len(rows))}
             _learn(departure[rows].double(), parts, fixed, [FORECAST, OBSERVATION], factors[c], information[c], 1.0)
-            background = np.exp(factors[c, FORECAST]) * parts[FORECAST] + own.unresolved(len(bundle.forecast_error))
             rest = fixed + np.exp(factors[c, OBSERVATION]) * parts[OBSERVATION]
             scores.append(score(departure[rows], error, rest, level.log))
-        else:
-            background = np.exp(factors[c, CLIMATE]) * own.climate
-            spread[c] = np.exp(factors[c, BIAS]) * np.eye(ZONAL_DEGREES)
-        total = background.double() + np.exp(factors[c, OBSERVATION]) * torch.eye(len(rows))
-        change, spread[c] = _regress(departure[rows].double(), zonal, total, spread[c])
+        total = np.exp(factors[c, CLIMATE]) * own.climate + np.exp(factors[c, OBSERVATION]) * torch.eye(len(rows))
+        left = seen - zonal @ torch.as_tensor(bias[c])
+        change, spread[c] = _regress(left, zonal, total.double() / weight, spread[c])
         bias[c] += change
     found = level.after(scores) if scores else known.level
     after = replace(known, factors=factors, information=information, bias=bias, bias_covariance=spread, level=found)
@@ -124,15 +126,27 @@ def expected(
     return calibrated(world, prior.balance_in(world), torch.as_tensor(anomaly), local)
 
 
-def bias_operator(points: PointOperator, prior: GaussianPrior, known: Adaptation) -> Tensor:
-    """(degrees, n): what each zonal pattern of a value's own channel adds to it, in units of its error.
+def _small_scales(
+    world: Bundle, prior: DiffusionPrior, points: PointOperator, batch: ObservationBatch
+) -> Tensor | None:
+    """Of what a forecast does not reach, the standard deviation at every value that an analysis takes it to have, over
+    that of the anomalies' own covariance (n,); None where the two are the same.
 
-    The patterns are in units of the bundle's standard deviation, ``points`` acts on anomalies in the world's.
+    The bundle's factor is on what the covariance of the prior's variables says there, and if those are control
+    variables that is more for winds, up to the double.
     """
-    scale = torch.as_tensor(np.sqrt(known.factor("climate")), dtype=torch.float32, device=points.channel.device)
-    rows = torch.as_tensor(zonal_basis(prior.grid.lat), dtype=torch.float32, device=points.channel.device)
-    fields = rows[:, None, :, None].expand(-1, prior.channels, -1, prior.grid.shape[1])
-    return points.of_anomalies(fields) / scale[points.channel]
+    if world.small_scales is None:
+        return None
+    degrees, climate = len(world.forecast_error), prior.climate
+    seen, _ = point_operator(world, prior.gaussian, batch, batch.analysis_time, prior.balance_in(world))
+
+    def beyond(covariance: Tensor) -> Tensor:
+        return torch.cat([torch.zeros_like(covariance[:degrees]), covariance[degrees:]])
+
+    told = seen.variance(beyond(prior.gaussian.covariance)) / points.variance(beyond(climate.covariance)).clamp_min(
+        1e-12
+    )
+    return points.of_latitude(torch.as_tensor(world.small_scales)) * told.sqrt()
 
 
 class _Channel:
@@ -205,6 +219,13 @@ def _learn(
     found = estimate(innovation, [parts[name] for name in free], fixed, before, BOUNDS[free], weight)
     factors[free] = found.theta
     information[chosen] += found.information
+
+
+def _under(bias: FloatArray, spread: FloatArray, before: float, after: float) -> tuple[FloatArray, FloatArray]:
+    """Mean and covariance of a bias whose prior variance was ``before`` and is now ``after``, from the same data."""
+    precision = np.linalg.inv(spread)
+    now = np.linalg.inv(precision + (1 / after - 1 / before) * np.eye(ZONAL_DEGREES))
+    return now @ precision @ bias, (now + now.T) / 2
 
 
 def _regress(innovation: Tensor, basis: Tensor, total: Tensor, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from dacycle.cycler.assimilation.adapt import adapt, bias_operator
+from dacycle.cycler.assimilation.adapt import adapt
 from dacycle.cycler.assimilation.adaptation import BOUNDS, FACTORS, ZONAL_DEGREES, Adaptation, zonal_basis
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
+from dacycle.cycler.assimilation.bias_patterns import bias_operator, felt, felt_with_forecast
 from dacycle.cycler.assimilation.bias_term import BiasTerm
 from dacycle.cycler.assimilation.climate_map import into_bundle, into_world
 from dacycle.cycler.assimilation.fields import coarsen, observe, regrid
 from dacycle.cycler.assimilation.gain import Conditioner
 from dacycle.cycler.assimilation.noise import MemberNoise
+from dacycle.cycler.assimilation.pooling import pooled
 from dacycle.cycler.assimilation.posterior import gaussian_posterior
 from dacycle.cycler.assimilation.variance_components import Estimate, estimate
 from dacycle.cycler.bundle import Bundle
@@ -73,7 +75,7 @@ def test_state_and_bias_together_are_the_exact_joint_posterior(forecast: bool) -
     prior = make_prior()
     observations = make_observations(prior, forecast)
     system = Conditioner(prior, prior.covariance, prior.rest, observations)
-    term = BiasTerm(system, biased())
+    term = BiasTerm(system, biased(), felt(CHANNELS))
     n, q = len(observations.points), CHANNELS * ZONAL_DEGREES
     g = torch.zeros(n, q, dtype=torch.float64)
     values = bias_operator(observations.points, prior, biased()).double()
@@ -106,6 +108,69 @@ def test_state_and_bias_together_are_the_exact_joint_posterior(forecast: bool) -
     left = (wide - wide @ torch.linalg.solve(wide + torch.eye(n, dtype=torch.float64), wide)).diagonal().sqrt()
     assert ((total.mean(0) - exact).abs() / left).max() < 0.05
     assert (total.std(0) / left).mean() == pytest.approx(1.0, abs=0.03)
+
+
+def test_beside_a_forecast_of_the_world_a_bias_shows_by_the_forecasts_error_alone(tiny_bundle: Bundle) -> None:
+    """E[x | f, beta] for x ~ N(beta, C) and f = x + e, by the joint covariance of x and f: b f + (1 - b) beta."""
+    prior = Analyst(tiny_bundle, Settings("oi")).prior.climate
+    share = felt_with_forecast(tiny_bundle, prior)
+    assert share.shape == (len(tiny_bundle.channels), ZONAL_DEGREES)
+    f, beta = 0.7, 1.3
+    for c, degree in [(0, 0), (4, 3), (16, 6)]:
+        variance, left = float(prior.covariance[degree, c, c]), float(tiny_bundle.anomaly_error[degree, c, c])
+        error = left * variance / (variance - left)  # of e: what leaves that much of x unknown
+        expected = beta + variance / (variance + error) * (f - beta)
+        known = (1 - left / variance) * f  # what is expected of x by those who do not know of beta
+        assert known + share[c, degree] * beta == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_bias_is_found_beside_forecasts(tiny_bundle: Bundle) -> None:
+    """Forecasts of the biased world as it is: departures from them tell nothing of the bias, the climatology does."""
+    names = tuple(c.name for c in tiny_bundle.channels)
+    known, truth = Adaptation.ignorant(names), np.zeros((len(names), ZONAL_DEGREES))
+    truth[:, 2] = 1.5
+    found = learn_in_a_biased_world(tiny_bundle, truth)
+    upper = [k for k, c in enumerate(tiny_bundle.channels) if c.level_hpa is not None and c.variable != "q"]
+    assert np.median(found.bias[upper, 2]) == pytest.approx(1.5, abs=0.4)
+    assert np.abs(np.median(found.bias[upper], 0)[[1, 3, 4]]).max() < 0.4
+    assert known.bias.max() == 0
+
+
+def learn_in_a_biased_world(bundle: Bundle, beta: np.ndarray, cycles: int = 30) -> Adaptation:
+    """What soundings every 12 hours tell of a world whose zonal mean is off by ``beta``; its weather is new each time,
+    its forecasts right but for a part of the bundle's forecast error."""
+    analyst = Analyst(bundle, Settings("oi"))
+    prior, names = analyst.prior.gaussian, tuple(c.name for c in bundle.channels)
+    upper = [c.name for c in bundle.channels if c.level_hpa is not None and c.variable != "q"]
+    rng, generator = np.random.default_rng(5), torch.Generator().manual_seed(5)
+    shift = bundle.climatology.std * (beta @ zonal_basis(bundle.grid.lat))[..., None].astype(np.float32)
+    root = torch.linalg.cholesky(torch.as_tensor(bundle.forecast_error))
+    known = Adaptation.ignorant(names)
+    for k in range(cycles):
+        time = datetime(2001, 3, 1 + k // 2, 12 * (k % 2), tzinfo=UTC)
+        a = prior.colour(torch.randn(1, len(names), prior.harmonics.lmax**2, generator=generator))
+        truth = _fields(bundle, prior, a, time)[0] + shift
+        wrong = torch.zeros_like(a)
+        wrong[..., : len(root) ** 2] = _coloured(prior, root, generator)
+        forecast = coarsen(bundle, _fields(bundle, prior, a + wrong, time) + shift)
+        batch = observed(bundle, truth, time, upper, rng, 150, {})
+        known = adapt(bundle, analyst.prior, known.later(12.0), batch, forecast, 12.0)[1]
+    return known
+
+
+def test_estimates_are_pulled_together_as_far_as_chance_explains_them() -> None:
+    rng = np.random.default_rng(1)
+    variance = np.full(40, 0.04)
+    same = 0.5 + 0.2 * rng.standard_normal(40)
+    assert np.abs(pooled(same, variance) - 0.5).max() < 0.12
+    own = 0.5 + rng.standard_normal(40)
+    apart = own + 0.2 * rng.standard_normal(40)
+    found = pooled(apart, variance)
+    assert np.mean((found - own) ** 2) < np.mean((apart - own) ** 2)
+    assert np.abs(found - apart).max() < 0.2
+    unknown = pooled(np.array([0.3, 0.3, 0.3, 0.0]), np.array([0.01, 0.01, 0.01, 1.0]))
+    assert unknown[3] == pytest.approx(0.3, abs=0.01)  # a channel nobody has seen is taken for as the others are
+    assert pooled(np.array([0.7]), np.array([0.1])) == pytest.approx(0.7)
 
 
 def prior_given(prior, observations, forecast):  # type: ignore[no-untyped-def]

@@ -1,0 +1,51 @@
+"""How a bias of the bundle's climate, zonal patterns of every channel, shows at soundings.
+
+Against the climatology all of it does. Against a forecast little does: the forecast grew out of analyses of the world
+as it is. With C the climate's variance at a degree and P what the forecast leaves of it, anomalies of the bundle's
+climatology x ~ N(E beta, C), and a forecast f = x + e,
+
+    E[x | f, beta] = (1 - P/C) f + (P/C) E beta
+
+so that of a pattern only the share P/C is felt.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dacycle.cycler.assimilation.adaptation import ZONAL_DEGREES, Adaptation, zonal_basis
+from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.cycler.assimilation.points import PointOperator
+from dacycle.cycler.bundle import Bundle
+
+__all__ = ["bias_operator", "felt", "felt_with_forecast"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def felt(channels: int) -> FloatArray:
+    """(channels, degrees): the share of every pattern that shows where there is no forecast, one."""
+    return np.ones((channels, ZONAL_DEGREES))
+
+
+def felt_with_forecast(world: Bundle, climate: GaussianPrior) -> FloatArray:
+    """The same where there is one; ``climate``: the Gaussian prior of anomalies."""
+    error, of_climate = (
+        np.diagonal(np.asarray(covariance)[:ZONAL_DEGREES], axis1=1, axis2=2).T.astype(np.float64)
+        for covariance in (world.anomaly_error, climate.covariance.cpu())
+    )
+    share = felt(len(error))
+    share[:, : error.shape[1]] = np.clip(error / of_climate[:, : error.shape[1]].clip(1e-12), 0, 1)
+    return share
+
+
+def bias_operator(points: PointOperator, prior: GaussianPrior, known: Adaptation) -> Tensor:
+    """(degrees, n): what each zonal pattern of a value's own channel adds to it, in units of its error.
+
+    The patterns are in units of the bundle's standard deviation, ``points`` acts on anomalies in the world's.
+    """
+    scale = torch.as_tensor(np.sqrt(known.factor("climate")), dtype=torch.float32, device=points.channel.device)
+    rows = torch.as_tensor(zonal_basis(prior.grid.lat), dtype=torch.float32, device=points.channel.device)
+    fields = rows[:, None, :, None].expand(-1, prior.channels, -1, prior.grid.shape[1])
+    return points.of_anomalies(fields) / scale[points.channel]
