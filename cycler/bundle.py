@@ -118,6 +118,9 @@ class Bundle:
     seasonal_variance: FloatArray | None = None
     """(4, channels, h, w): cosine and sine of one and two cycles a year, of the anomalies' variance over the year's, on
     the emulator's grid; None where nobody has measured it."""
+    zonal_variance: FloatArray | None = None
+    """(channels, zonal degrees): how far the zonal means of the bundle's own world depart from its climatology, beyond
+    what the prior's covariance says (``zonal_basis``, mean squares); None where nobody has measured it."""
     error_tails: FloatArray | None = None
     """(channels,): standard deviation of the logarithm of errors' size around what is expected (``tails.py``); None
     where nobody has measured it."""
@@ -215,6 +218,7 @@ def open_bundle(location: str) -> Bundle:
         tails = read("error_tails", n) if "error_tails" in file.variables else None
         small = read("small_scales", n, grid.shape[0]) if "small_scales" in file.variables else None
         season = read("seasonal_variance", 4, n, *coarse.shape) if "seasonal_variance" in file.variables else None
+        zonal = read("zonal_variance", n, -1) if "zonal_variance" in file.variables else None
         shapes = {"states_error_covariance": (m, n, n), "states_local_error_covariance": (k, m, n, n)}
         anomalies, local_anomalies = (
             read(name, *shape) if name in file.variables else None for name, shape in shapes.items()
@@ -236,5 +240,6 @@ def open_bundle(location: str) -> Bundle:
         states_local_error=local_anomalies,
         small_scales=small,
         seasonal_variance=season,
+        zonal_variance=zonal,
         error_tails=tails,
     )

@@ -2,7 +2,8 @@
 
 Two innovations tell different things (the parts of their covariances in brackets):
 
-    against the climatology   y - H mean        [alpha^2 H C H',  tau^2 E E',  r R]
+    against the climatology   y - H mean        [alpha^2 H C H',  tau^2 E E',  r R;  known: how far zonal means depart
+                                                 from the climatology in the bundle's own world, E W E']
     against the forecast      y - H E[x | f]    [p H P H',  r R;  known: what the forecast does not resolve, and what
                                                  shows of the bias beside it (``bias_patterns.py``)]
 
@@ -69,6 +70,9 @@ def adapt(
     basis = bias_operator(points, climate, known)
     season = points.of_own_channel(_season(bundle, batch.analysis_time))
     small = None if local is None else _small_scales(world, prior, points, batch)
+    own_world = (
+        np.zeros((len(known.channels), ZONAL_DEGREES)) if bundle.zonal_variance is None else bundle.zonal_variance
+    )
     level, scores = known.level or ErrorLevel(), list[tuple[float, float]]()
     for c in range(len(known.channels)):
         rows = torch.nonzero(points.channel == c)[:, 0]
@@ -80,7 +84,8 @@ def adapt(
         free = [CLIMATE, BIAS, OBSERVATION] if forecast is None else [CLIMATE, BIAS]
         weight = 1.0 if forecast is None else min(hours / WEATHER_HOURS, 1.0)
         parts = {CLIMATE: own.climate, BIAS: zonal @ zonal.T, OBSERVATION: torch.eye(len(rows))}
-        _learn(seen, parts, None, free, factors[c], information[c], weight)
+        usual = (zonal * torch.as_tensor(own_world[c])) @ zonal.T
+        _learn(seen, parts, usual, free, factors[c], information[c], weight)
         if share is None:
             spread[c] = np.exp(factors[c, BIAS]) * np.eye(ZONAL_DEGREES)
         else:
@@ -91,7 +96,9 @@ def adapt(
             _learn(departure[rows].double(), parts, fixed, [FORECAST, OBSERVATION], factors[c], information[c], 1.0)
             rest = fixed + np.exp(factors[c, OBSERVATION]) * parts[OBSERVATION]
             scores.append(score(departure[rows], error, rest, level.log))
-        total = np.exp(factors[c, CLIMATE]) * own.climate + np.exp(factors[c, OBSERVATION]) * torch.eye(len(rows))
+        total = (
+            usual + np.exp(factors[c, CLIMATE]) * own.climate + np.exp(factors[c, OBSERVATION]) * torch.eye(len(rows))
+        )
         left = seen - zonal @ torch.as_tensor(bias[c])
         change, spread[c] = _regress(left, zonal, total.double() / weight, spread[c])
         bias[c] += change
@@ -101,8 +108,9 @@ def adapt(
     if forecast is not None:
         present[:, CLIMATE] = known.factors[:, CLIMATE]
         return replace(known, factors=present, level=found), after
-    prior_bias = factors[:, BIAS, None, None]
-    return replace(known, factors=present, bias_covariance=np.exp(prior_bias) * np.eye(ZONAL_DEGREES)), after
+    # Without a forecast the analysis finds both: the bias, and what zonal means have of themselves.
+    both = np.exp(factors[:, BIAS, None]) + own_world
+    return replace(known, factors=present, bias_covariance=both[:, None] * np.eye(ZONAL_DEGREES)), after
 
 
 def _season(bundle: Bundle, time: datetime) -> Tensor:

@@ -73,6 +73,7 @@ MEASURED = {
     "error_tails": ("channel",),
     "small_scales": ("channel", "lat"),
     "seasonal_variance": ("season", "channel", "coarse_lat", "coarse_lon"),
+    "zonal_variance": ("channel", "zonal_degree"),
     "states_error_covariance": ("degree", "channel", "channel_column"),
     "states_local_error_covariance": ("node", "degree", "channel", "channel_column"),
     "local_slope": ("node", "degree", "channel", "channel_column"),

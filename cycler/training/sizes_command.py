@@ -1,5 +1,5 @@
-"""``dacycle train sizes``: how large anomalies of a climate are at small scales, and in one season against another;
-what a bundle's covariance and standard deviation, which are of all places and of the whole year, do not know.
+"""``dacycle train sizes``: how large anomalies of a climate are at small scales, in zonal means, and in one season
+against another; what a bundle's covariance and standard deviation, of all places and of the whole year, do not know.
 
 OUT/bundle/  the bundle with what was found
 """
@@ -15,7 +15,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--bundle", default="default")
-    told = "runs on the bundle's grid, best of several seasons: small scales by channel and latitude"
+    told = "runs on the bundle's grid, best of several seasons: small scales by channel and latitude, zonal means"
     parser.add_argument("--data", nargs="+", default=[], help=told)
     told = "a run of two years or more, on any grid: variance by season, channel and place"
     parser.add_argument("--years", help=told)
@@ -31,24 +31,29 @@ def run(args: argparse.Namespace) -> int:
 
     from dacycle.cycler.assimilation.prior import load_prior
     from dacycle.cycler.bundle import open_bundle
-    from dacycle.cycler.training.bundle import copy_bundle, write_measured
+    from dacycle.cycler.training.bundle import FloatArray, copy_bundle, write_measured
     from dacycle.cycler.training.coarse import read_dataset
     from dacycle.cycler.training.dataset import open_dataset
     from dacycle.cycler.training.seasonal_variance import seasonal_variance
     from dacycle.cycler.training.small_scales import measured_small_scales
+    from dacycle.cycler.training.zonal_variance import measured_zonal_variance
 
     if args.threads:
         torch.set_num_threads(args.threads)
     if not args.data and not args.years:
         raise ConfigError("expected --data, --years or both: there is nothing to measure")
-    bundle, measured = open_bundle(args.bundle), {}
+    bundle, measured = open_bundle(args.bundle), dict[str, FloatArray]()
     names = [c.name for c in bundle.channels]
     if args.data:
         natures = [open_dataset(location, bundle.grid.shape) for location in args.data]
-        small = measured_small_scales(load_prior(bundle), bundle, natures)
-        measured["small_scales"] = small
+        prior = load_prior(bundle)
+        small = measured_small_scales(prior, bundle, natures)
+        zonal = measured_zonal_variance(prior.climate, bundle, natures)
+        measured |= {"small_scales": small, "zonal_variance": zonal}
         ranges = zip(names, small.min(1), small.max(1), strict=True)
         print("small scales: " + "  ".join(f"{name} {low:.2f} to {high:.2f}" for name, low, high in ranges))
+        largest = zip(names, zonal.max(1), strict=True)
+        print("zonal means beyond the covariance, largest: " + "  ".join(f"{name} {v:.2f}" for name, v in largest))
     if args.years:
         run = open_dataset(args.years, bundle.coarse.shape)
         if (days := (run.times[-1] - run.times[0]).days) < 700:
