@@ -14,23 +14,28 @@ next to nothing shows beside a forecast.
 """
 
 from dataclasses import replace
-from datetime import datetime
-from itertools import combinations_with_replacement
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.adaptation import BOUNDS, ZONAL_DEGREES, Adaptation
+from dacycle.cycler.assimilation.adaptation import BOUNDS, FACTORS, ZONAL_DEGREES, Adaptation
 from dacycle.cycler.assimilation.ageing import Age
-from dacycle.cycler.assimilation.bias_patterns import bias_operator, felt_with_forecast
+from dacycle.cycler.assimilation.bias_patterns import (
+    bias_operator,
+    felt,
+    felt_with_forecast,
+    regressed,
+    under,
+    usual_variance,
+)
 from dacycle.cycler.assimilation.calibrated import calibrated
 from dacycle.cycler.assimilation.error_level import ErrorLevel
-from dacycle.cycler.assimilation.fields import lift, regrid
-from dacycle.cycler.assimilation.gaussian import GaussianPrior
+from dacycle.cycler.assimilation.fields import lift
+from dacycle.cycler.assimilation.innovation_covariances import InnovationCovariances
 from dacycle.cycler.assimilation.local_error import local_weights
-from dacycle.cycler.assimilation.points import PointOperator, point_operator
+from dacycle.cycler.assimilation.points import point_operator
 from dacycle.cycler.assimilation.prior import DiffusionPrior
 from dacycle.cycler.assimilation.variance_components import Estimate, estimate, score
 from dacycle.cycler.bundle import Bundle
@@ -61,63 +66,45 @@ def adapt(
     world, climate = known.world(bundle), prior.climate
     points, innovation = point_operator(world, climate, batch, batch.analysis_time)
     factors, information = known.factors.copy(), known.information.copy()
-    bias, spread = known.bias.copy(), known.bias_covariance.copy()
-    departure, local, share = innovation, None, None
+    bias, before, spread = known.bias.copy(), known.bias_covariance.copy(), known.bias_covariance.copy()
+    departure, local, share = innovation, None, felt(len(known.channels))
     if forecast is not None:
-        share = felt_with_forecast(world, climate)
         local = local_weights(bundle, world.climatology.std, climate, forecast, Age(hours, hours))
         departure = innovation - points.apply(expected(world, prior, forecast, batch, local)[None])[0]
-    basis = bias_operator(points, climate, known)
-    season = points.of_own_channel(_season(bundle, batch.analysis_time))
-    small = None if local is None else _small_scales(world, prior, points, batch)
-    own_world = (
-        np.zeros((len(known.channels), ZONAL_DEGREES)) if bundle.zonal_variance is None else bundle.zonal_variance
-    )
+        share = felt_with_forecast(world, climate)
+    parts = InnovationCovariances(world, prior, points, batch, local)
+    basis, own_world = bias_operator(points, climate, known), usual_variance(bundle)
     level, scores = known.level or ErrorLevel(), list[tuple[float, float]]()
-    for c in range(len(known.channels)):
+    # Against the climatology, one time after another is nearly the same.
+    weight = 1.0 if forecast is None else min(hours / WEATHER_HOURS, 1.0)
+    for c, alpha in enumerate(known.factor("climate").tolist()):
         rows = torch.nonzero(points.channel == c)[:, 0]
         if len(rows) < FEWEST:
             continue
-        own = _Channel(points, climate, c, rows, float(known.factor("climate")[c]), season, small)
-        zonal = basis[:, rows].T.double()
-        seen = innovation[rows].double() + zonal @ torch.as_tensor(known.bias[c])  # against the bundle's own mean
-        free = [CLIMATE, BIAS, OBSERVATION] if forecast is None else [CLIMATE, BIAS]
-        weight = 1.0 if forecast is None else min(hours / WEATHER_HOURS, 1.0)
-        parts = {CLIMATE: own.climate, BIAS: zonal @ zonal.T, OBSERVATION: torch.eye(len(rows))}
+        own, white, zonal = parts.of(c, rows), torch.eye(len(rows)), basis[:, rows].T.double()
         usual = (zonal * torch.as_tensor(own_world[c])) @ zonal.T
-        _learn(seen, parts, usual, free, factors[c], information[c], weight)
-        if share is None:
-            spread[c] = np.exp(factors[c, BIAS]) * np.eye(ZONAL_DEGREES)
-        else:
-            bias[c], spread[c] = _under(bias[c], spread[c], *np.exp([known.factors[c, BIAS], factors[c, BIAS]]))
-            error, felt = own.error(bundle, local), zonal * torch.as_tensor(share[c])
-            fixed = own.unresolved(len(bundle.forecast_error)) + felt @ torch.as_tensor(spread[c]) @ felt.T
-            parts = {FORECAST: error, OBSERVATION: torch.eye(len(rows))}
-            _learn(departure[rows].double(), parts, fixed, [FORECAST, OBSERVATION], factors[c], information[c], 1.0)
-            rest = fixed + np.exp(factors[c, OBSERVATION]) * parts[OBSERVATION]
-            scores.append(score(departure[rows], error, rest, level.log))
-        total = (
-            usual + np.exp(factors[c, CLIMATE]) * own.climate + np.exp(factors[c, OBSERVATION]) * torch.eye(len(rows))
-        )
-        left = seen - zonal @ torch.as_tensor(bias[c])
-        change, spread[c] = _regress(left, zonal, total.double() / weight, spread[c])
-        bias[c] += change
+        seen = innovation[rows].double() + zonal @ torch.as_tensor(known.bias[c])  # against the bundle's own mean
+        of_climate = {CLIMATE: own.climate / alpha, BIAS: zonal @ zonal.T, OBSERVATION: white}
+        free = [CLIMATE, BIAS, OBSERVATION] if forecast is None else [CLIMATE, BIAS]
+        _learn(seen, of_climate, usual, free, factors[c], information[c], weight)
+        bias[c], before[c] = under(bias[c], spread[c], *np.exp([known.factors[c, BIAS], factors[c, BIAS]]))
+        if forecast is not None:
+            shows = zonal * torch.as_tensor(share[c])
+            fixed = own.unresolved + shows @ torch.as_tensor(before[c]) @ shows.T
+            of_forecast = {FORECAST: own.error(bundle), OBSERVATION: white}
+            free = [FORECAST, OBSERVATION]
+            _learn(departure[rows].double(), of_forecast, fixed, free, factors[c], information[c], 1.0)
+            rest = fixed + np.exp(factors[c, OBSERVATION]) * white
+            scores.append(score(departure[rows], of_forecast[FORECAST], rest, level.log))
+        total = usual + np.exp(factors[c, CLIMATE]) * of_climate[CLIMATE] + np.exp(factors[c, OBSERVATION]) * white
+        bias[c], spread[c] = regressed(bias[c], before[c], seen, zonal, total / weight)
     found = level.after(scores) if scores else known.level
     after = replace(known, factors=factors, information=information, bias=bias, bias_covariance=spread, level=found)
-    present = factors.copy()
     if forecast is not None:
-        present[:, CLIMATE] = known.factors[:, CLIMATE]
+        present = np.where(np.arange(len(FACTORS)) == CLIMATE, known.factors, factors)
         return replace(known, factors=present, level=found), after
     # Without a forecast the analysis finds both: the bias, and what zonal means have of themselves.
-    both = np.exp(factors[:, BIAS, None]) + own_world
-    return replace(known, factors=present, bias_covariance=both[:, None] * np.eye(ZONAL_DEGREES)), after
-
-
-def _season(bundle: Bundle, time: datetime) -> Tensor:
-    """(channels, nlat, nlon): the date's standard deviation of anomalies over the year's, on the analysis grid."""
-    if bundle.seasonal_variance is None:
-        return torch.ones(len(bundle.channels), *bundle.grid.shape)
-    return regrid(torch.as_tensor(np.sqrt(bundle.variance(time))), bundle.coarse, bundle.grid)
+    return replace(known, factors=factors, bias_covariance=before + own_world[:, None] * np.eye(ZONAL_DEGREES)), after
 
 
 def expected(
@@ -132,79 +119,6 @@ def expected(
     time = batch.analysis_time
     anomaly = (lift(world, forecast.mean(0), time) - world.climatology.mean(time)) / world.climatology.std
     return calibrated(world, prior.balance_in(world), torch.as_tensor(anomaly), local)
-
-
-def _small_scales(
-    world: Bundle, prior: DiffusionPrior, points: PointOperator, batch: ObservationBatch
-) -> Tensor | None:
-    """Of what a forecast does not reach, the standard deviation at every value that an analysis takes it to have, over
-    that of the anomalies' own covariance (n,); None where the two are the same.
-
-    The bundle's factor is on what the covariance of the prior's variables says there, and if those are control
-    variables that is more for winds, up to the double.
-    """
-    if world.small_scales is None:
-        return None
-    degrees, climate = len(world.forecast_error), prior.climate
-    seen, _ = point_operator(world, prior.gaussian, batch, batch.analysis_time, prior.balance_in(world))
-
-    def beyond(covariance: Tensor) -> Tensor:
-        return torch.cat([torch.zeros_like(covariance[:degrees]), covariance[degrees:]])
-
-    told = seen.variance(beyond(prior.gaussian.covariance)) / points.variance(beyond(climate.covariance)).clamp_min(
-        1e-12
-    )
-    return points.of_latitude(torch.as_tensor(world.small_scales)) * told.sqrt()
-
-
-class _Channel:
-    """Covariances at the values ``rows`` of channel ``c``, in units of their errors; ``scale``: alpha^2 in them;
-    factors on standard deviations (n,): ``season``, of the climate's at the date, ``small``, of what a forecast leaves
-    as it was."""
-
-    def __init__(
-        self,
-        points: PointOperator,
-        prior: GaussianPrior,
-        c: int,
-        rows: Tensor,
-        scale: float,
-        season: Tensor,
-        small: Tensor | None,
-    ) -> None:
-        self._points, self._rows, self._channel, self.scale = points, rows, c, scale
-        self._own = prior.covariance[:, c, c]
-        self._season = season[rows]
-        self._small = torch.ones(len(rows)) if small is None else small[rows]
-        self._rest = torch.diag(prior.rest[c] * points.weights[rows].square().sum(-1))
-
-    def matrix(self, variance: Tensor) -> Tensor:
-        """H V H' for a variance per degree (at most L,)."""
-        return self._points.within(self._rows, variance)
-
-    def error(self, bundle: Bundle, local: Tensor | None) -> Tensor:
-        """H P H' of the forecast, with ``local`` weights or the same everywhere."""
-        c = self._channel
-        wrong = bundle.local_anomaly_error
-        if local is None or wrong is None:
-            return self.matrix(torch.as_tensor(bundle.anomaly_error[:, c, c]))
-        weights = self._points.interpolate(local)[:, self._rows]
-        roots = [torch.as_tensor(e[:, c, c]).clamp_min(0).sqrt() for e in wrong]
-        total = torch.zeros(len(self._rows), len(self._rows))
-        for (first, root), (second, other) in combinations_with_replacement(zip(weights, roots, strict=True), 2):
-            both = first[:, None] * second
-            total += (both if first is second else both + both.T) * self.matrix(root * other)
-        return total
-
-    @property
-    def climate(self) -> Tensor:
-        """H C H' and the white rest at the date, for alpha = 1."""
-        return self._season[:, None] * (self.matrix(self._own) + self._rest) * self._season / self.scale
-
-    def unresolved(self, degrees: int) -> Tensor:
-        """What a forecast of that many degrees leaves as it was."""
-        beyond = torch.cat([torch.zeros(degrees), self._own[degrees:]])
-        return self._small[:, None] * self.matrix(beyond) * self._small + self._rest
 
 
 def _learn(
@@ -227,18 +141,3 @@ def _learn(
     found = estimate(innovation, [parts[name] for name in free], fixed, before, BOUNDS[free], weight)
     factors[free] = found.theta
     information[chosen] += found.information
-
-
-def _under(bias: FloatArray, spread: FloatArray, before: float, after: float) -> tuple[FloatArray, FloatArray]:
-    """Mean and covariance of a bias whose prior variance was ``before`` and is now ``after``, from the same data."""
-    precision = np.linalg.inv(spread)
-    now = np.linalg.inv(precision + (1 / after - 1 / before) * np.eye(ZONAL_DEGREES))
-    return now @ precision @ bias, (now + now.T) / 2
-
-
-def _regress(innovation: Tensor, basis: Tensor, total: Tensor, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and covariance of the bias given ``innovation``, whose covariance without it is ``total``."""
-    prior = torch.as_tensor(covariance)
-    weighed = torch.cholesky_solve(basis, torch.linalg.cholesky(total))
-    gain = torch.linalg.solve(torch.eye(len(prior), dtype=torch.float64) + prior @ basis.T @ weighed, prior)
-    return (gain @ (weighed.T @ innovation)).numpy(), ((gain + gain.T) / 2).numpy()

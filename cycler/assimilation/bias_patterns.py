@@ -1,4 +1,4 @@
-"""How a bias of the bundle's climate, zonal patterns of every channel, shows at soundings.
+"""A bias of the bundle's climate, zonal patterns of every channel: how it shows at soundings, and what they tell of it.
 
 Against the climatology all of it does. Against a forecast little does: the forecast grew out of analyses of the world
 as it is. With C the climate's variance at a degree and P what the forecast leaves of it, anomalies of the bundle's
@@ -19,7 +19,7 @@ from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.points import PointOperator
 from dacycle.cycler.bundle import Bundle
 
-__all__ = ["bias_operator", "felt", "felt_with_forecast"]
+__all__ = ["bias_operator", "felt", "felt_with_forecast", "regressed", "under", "usual_variance"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -49,3 +49,31 @@ def bias_operator(points: PointOperator, prior: GaussianPrior, known: Adaptation
     rows = torch.as_tensor(zonal_basis(prior.grid.lat), dtype=torch.float32, device=points.channel.device)
     fields = rows[:, None, :, None].expand(-1, prior.channels, -1, prior.grid.shape[1])
     return points.of_anomalies(fields) / scale[points.channel]
+
+
+def usual_variance(bundle: Bundle) -> FloatArray:
+    """(channels, degrees): W, how far the patterns' coefficients depart from zero in the bundle's own world, mean
+    squares beyond what C says; zero where nobody has measured it."""
+    if bundle.zonal_variance is None:
+        return np.zeros((len(bundle.channels), ZONAL_DEGREES))
+    return bundle.zonal_variance.astype(np.float64)
+
+
+def under(bias: FloatArray, spread: FloatArray, before: float, after: float) -> tuple[FloatArray, FloatArray]:
+    """Mean (degrees,) and covariance of a channel's bias from the same data, whose prior variance was ``before`` and is
+    ``after``."""
+    precision = np.linalg.inv(spread)
+    now = np.linalg.inv(precision + (1 / after - 1 / before) * np.eye(ZONAL_DEGREES))
+    return now @ precision @ bias, (now + now.T) / 2
+
+
+def regressed(
+    bias: FloatArray, spread: FloatArray, innovation: Tensor, patterns: Tensor, total: Tensor
+) -> tuple[FloatArray, FloatArray]:
+    """The same given the ``innovation`` (n,) against a mean without bias, in which ``patterns`` (n, degrees) show, and
+    whose covariance is ``total`` for a known bias."""
+    prior, known = torch.as_tensor(spread), torch.as_tensor(bias)
+    weighed = torch.cholesky_solve(patterns, torch.linalg.cholesky(total.double()))
+    left = torch.linalg.solve(torch.eye(len(prior), dtype=torch.float64) + prior @ patterns.T @ weighed, prior)
+    mean = known + left @ (weighed.T @ (innovation - patterns @ known))
+    return mean.numpy(), ((left + left.T) / 2).numpy()

@@ -1,6 +1,6 @@
 """Scales that forecasts do not reach: their size is found again, and put where it belongs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 
 from dacycle.channels import Channel
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
+from dacycle.cycler.assimilation.innovation_covariances import InnovationCovariances
 from dacycle.cycler.assimilation.points import point_operator
 from dacycle.cycler.assimilation.prior import DiffusionPrior
 from dacycle.cycler.assimilation.small_scales import SmallScales
@@ -102,3 +103,30 @@ def test_factor_is_the_same_in_the_field_and_at_the_values(balanced_bundle: Bund
     moved = points.spectral_apply(small.on(a))
     expected = at * points.spectral_apply(a)
     assert (moved - expected).norm() < 0.05 * expected.norm()
+
+
+def test_soundings_are_expected_to_see_the_small_scales_that_draws_have(balanced_bundle: Bundle) -> None:
+    """What innovations are compared with beyond the forecast's degrees, against draws in control variables, whose winds
+    have other small scales than the anomalies' own covariance says."""
+    prior, names = Analyst(balanced_bundle, Settings()).prior, [c.name for c in balanced_bundle.channels]
+    factor = np.linspace(0.4, 1.2, len(names), dtype=np.float32)[:, None].repeat(balanced_bundle.grid.shape[0], 1)
+    told = replace(
+        balanced_bundle,
+        small_scales=factor,
+        local_slope=np.stack([balanced_bundle.forecast_slope] * 4),
+        local_error=np.stack([balanced_bundle.forecast_error] * 4),
+        states_local_error=np.stack([balanced_bundle.anomaly_error] * 4),
+    )
+    lat, lon = np.linspace(-75, 75, 7), np.linspace(0, 300, 7)
+    batch = at_places(TIME, names, np.tile(lat, len(names)), np.tile(lon, len(names)))
+    points, _ = point_operator(told, prior.climate, batch, TIME)
+    covariances = InnovationCovariances(told, prior, points, batch, torch.full((4, *told.grid.shape), 0.25))
+    a = prior.gaussian.sample(600, torch.Generator().manual_seed(2))[0]
+    a[..., : len(told.forecast_error) ** 2] = 0
+    x = prior.anomalies(prior.gaussian.synthesise(a), told) * torch.as_tensor(factor)[..., None]
+    drawn = points.of_anomalies(x).square().mean(0)
+    for c, name in enumerate(names):
+        rows = torch.nonzero(points.channel == c)[:, 0]
+        white = prior.climate.rest[c] * points.weights[rows].square().sum(-1)
+        expected = covariances.of(c, rows).unresolved.diagonal() - white
+        assert float(expected.sum() / drawn[rows].sum()) == pytest.approx(1.0, abs=0.12), name
