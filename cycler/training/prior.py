@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dacycle.cycler.assimilation.prior import HIGHEST_LEVEL, DiffusionPrior
 from dacycle.cycler.training.frames import Frames, batches, thinned
+from dacycle.cycler.training.mirror import Mirror
 from dacycle.cycler.training.optimiser import Optimiser
 from dacycle.cycler.training.widening import widened
 from dacycle.errors import BundleError
@@ -48,10 +49,12 @@ def train_prior(
     settings: PriorSettings,
     checkpoint: Path,
     progress: Callable[[str], None],
+    mirror: Mirror | None = None,
 ) -> DiffusionPrior:
     """Train within the time budget and return the exponential average of the weights.
 
-    Resumes from ``checkpoint`` where it exists; the learning rate follows a cosine over the budget of time.
+    Resumes from ``checkpoint`` where it exists; the learning rate follows a cosine over the budget of time. With a
+    ``mirror`` every other batch, by chance, is of the world in it.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     network = prior.network
@@ -67,7 +70,11 @@ def train_prior(
     begun, saved_at, losses = time.monotonic() - spent, spent, []
     while (spent := time.monotonic() - begun) < settings.seconds:
         optimiser.pace(_rate(settings, step, spent))
-        loss = _loss(prior, *_batch(frames, settings, generator), generator)
+        x0, season, sigma = _batch(frames, settings, generator)
+        if mirror is not None and torch.rand((), generator=generator) < 0.5:
+            loss = _loss(mirror.prior, mirror.states(x0), mirror.season(season), sigma, generator)
+        else:
+            loss = _loss(prior, x0, season, sigma, generator)
         network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="prior.safetensors: its network alone is trained further; --widths may be multiples of its own",
     )
     parser.add_argument("--validation-days", type=float, default=15.0, help="end of each run, kept from training")
+    told = (
+        "runs of their own to judge by, instead of the ends of the others: their large scales cannot be known by heart"
+    )
+    parser.add_argument("--validation", nargs="*", default=[], metavar="RUN", help=told)
+    told = "learn from the world reflected about the equator, too: twice as many days"
+    parser.add_argument("--mirrored", action="store_true", help=told)
     parser.add_argument("--out", type=Path, required=True, help="folder of the result; a checkpoint in it is resumed")
     parser.add_argument("--seconds", type=float, required=True, help="training time")
     parser.add_argument(
@@ -66,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from dacycle.cycler.training.climatology import fit_climatology
     from dacycle.cycler.training.dataset import open_dataset, span
     from dacycle.cycler.training.frames import estimate_gaussian, join, load_frames, thinned
+    from dacycle.cycler.training.mirror import Mirror
     from dacycle.cycler.training.prior import LEVELS, PriorSettings, begin_from, evaluate, train_prior
     from dacycle.cycler.training.response import fit_response
 
@@ -74,11 +81,13 @@ def run(args: argparse.Namespace) -> int:
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
     shape = (args.grid[0], args.grid[1])
-    runs, helpers = ([open_dataset(where, shape) for where in given] for given in (args.data, args.helpers))
-    if len({run.grid.shape for run in runs}) > 1:
+    given = args.data, args.helpers, args.validation
+    runs, helpers, judges = ([open_dataset(where, shape) for where in each] for each in given)
+    if len({run.grid.shape for run in [*runs, *judges]}) > 1:
         raise DacycleError("--data: all runs must be on one grid; coarser ones belong to --helpers")
-    kept = [int(timedelta(days=args.validation_days) / (run.times[1] - run.times[0])) for run in runs]
-    if not all(kept):
+    days = timedelta(days=args.validation_days)
+    kept = [0 if judges else int(days / (run.times[1] - run.times[0])) for run in runs]
+    if not judges and not all(kept):
         needed = "expected at least one state of each run, to judge the network and find how far it is to be believed"
         raise DacycleError(f"--validation-days {args.validation_days:g}: {needed}")
     if args.climate_from and helpers:
@@ -104,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     validation = join(
         [
             load_frames(run, DEFAULT_CHANNELS, climatology, slice(len(run.times) - k, None))
-            for run, k in zip(runs, kept, strict=True)
+            for run, k in ([(run, len(run.times)) for run in judges] or zip(runs, kept, strict=True))
         ]
     )
     known = load_prior(bundle) if bundle else None
@@ -129,7 +138,8 @@ def run(args: argparse.Namespace) -> int:
     if args.initial:
         begin_from(prior, args.initial)
     settings = PriorSettings(args.seconds, args.batch, args.learning_rate, seed=args.seed)
-    prior = train_prior(prior, training, validation, settings, args.out / "prior.pt", _progress)
+    mirror = Mirror(prior, DEFAULT_CHANNELS) if args.mirrored else None
+    prior = train_prior(prior, training, validation, settings, args.out / "prior.pt", _progress, mirror)
     prior.response = fit_response(prior, thinned(validation, RESPONSE_STATES))
     save_file({k: v.detach().contiguous() for k, v in prior.state_dict().items()}, args.out / "prior.safetensors")
     ratios = evaluate(prior, validation)
@@ -141,9 +151,11 @@ def run(args: argparse.Namespace) -> int:
         "seconds": args.seconds,
         "batch": args.batch,
         "frames": len(training),
+        "mirrored": args.mirrored,
         "initial": args.initial and args.initial.name,
         "data": [f"{run.name} {span(run.times)}" for run in runs],
         "helpers": [f"{run.name} {span(run.times)}" for run in helpers],
+        "judged_by": [f"{run.name} {span(run.times)}" for run in judges],
         "validation_mse_relative_to_gaussian": scores,
     }
     (args.out / "prior.json").write_text(json.dumps(told, indent=2) + "\n")
