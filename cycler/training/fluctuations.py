@@ -147,8 +147,10 @@ class _Runs:
             before = a
         if not torch.isfinite(self._z).all():
             raise BundleError("the emulator's free run left all bounds: expected a stable one to fit fluctuations to")
-        share = (along.square() + across.square()) / power.square().clamp_min(1e-30)
-        return power / (steps - settling), (1 - share).clamp(0.02, 1.0)
+        power = power / (steps - settling)
+        pairs = steps - settling - 1
+        share = ((along / pairs).square() + (across / pairs).square()) / power.square().clamp_min(1e-30)
+        return power, (1 - share).clamp(0.02, 1.0)
 
 
 def _quarter_turn(degrees: int) -> Tensor:

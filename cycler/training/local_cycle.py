@@ -15,14 +15,13 @@ from dacycle.cycler.assimilation.fields import harmonics_on, lift
 from dacycle.cycler.assimilation.local_error import local_weights
 from dacycle.cycler.bundle import NODES, Bundle
 from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, advance
-from dacycle.cycler.products.arrays import write_arrays
+from dacycle.cycler.products.arrays import read_arrays, write_arrays
 from dacycle.cycler.training.anomalies import Anomalies, as_array
 from dacycle.cycler.training.dataset import Dataset, state
 from dacycle.cycler.training.forecast_error import ForecastStatistics
 from dacycle.cycler.training.local_spectra import ErrorSpectra, resized
 from dacycle.cycler.training.local_statistics import guessed_moments, local_statistics, pair_moments, stacked
 from dacycle.cycler.training.unseen_worlds import UnseenWorld
-from dacycle.errors import DacycleError
 
 __all__ = ["Pair", "followed", "with_local_statistics"]
 
@@ -53,13 +52,9 @@ class Pair:
     @classmethod
     def load(cls, path: Path) -> "Pair":
         """What ``save`` wrote; DacycleError where an earlier version did, which kept less."""
-        with np.load(path, allow_pickle=False) as file:
-            if "globe" not in file:
-                told = f"{path}: lacks the whole globe's moments, as an earlier version wrote it"
-                raise DacycleError(f"{told}; remove {path.parent} and give the command again")
-            names = ("moments", "globe", "error", "overlap")
-            moments, globe, error, overlap = (torch.as_tensor(file[name]) for name in names)
-            return cls(moments, globe, ErrorSpectra(error, overlap))
+        found = read_arrays(path, ("moments", "globe", "error", "overlap"))
+        moments, globe, *spectra = (torch.as_tensor(array) for array in found)
+        return cls(moments, globe, ErrorSpectra(*spectra))
 
 
 def with_local_statistics(

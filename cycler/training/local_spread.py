@@ -25,12 +25,11 @@ from dacycle.cycler.assimilation.local_error import node_weights, relative_sprea
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.bundle import NODES, Bundle
 from dacycle.cycler.experiments.osse_methods import METHODS, Analysis, advance
-from dacycle.cycler.products.arrays import write_arrays
+from dacycle.cycler.products.arrays import read_arrays, write_arrays
 from dacycle.cycler.training.dataset import state
 from dacycle.cycler.training.error_tails import Sample, error_over_added
 from dacycle.cycler.training.unseen_worlds import UnseenWorld
 from dacycle.emulators.grid import Grid
-from dacycle.errors import DacycleError
 
 __all__ = ["Case", "Recording", "cycled", "inflation"]
 
@@ -88,13 +87,8 @@ class Case:
     @classmethod
     def load(cls, path: Path) -> "Case":
         """What ``save`` wrote; DacycleError where an earlier version did, which kept less."""
-        with np.load(path, allow_pickle=False) as file:
-            lacking = [field.name for field in fields(Sample) if field.name not in file]
-            if lacking:
-                told = f"{path}: lacks {', '.join(lacking)}, as an earlier version wrote it"
-                raise DacycleError(f"{told}; remove {path.parent} and give the command again")
-            sample = Sample(*(file[field.name] for field in fields(Sample)))
-            return cls(file["lack"], file["added"], sample)
+        lack, added, *sample = read_arrays(path, ["lack", "added", *(field.name for field in fields(Sample))])
+        return cls(lack, added, Sample(*sample))
 
 
 def inflation(cases: Sequence[Case]) -> InflationFactor:
