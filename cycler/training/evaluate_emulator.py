@@ -1,4 +1,4 @@
-"""``dacycle train evaluate-emulator``: forecasts and a free run of a year, against a run that no training saw.
+"""``dacycle train evaluate-emulator``: forecasts and a free run of a year, against runs that no training saw.
 
 emulator.json   all numbers
 emulator.md     the tables: RMSE per lead, drift and spectra of the free run
@@ -7,6 +7,7 @@ emulator.md     the tables: RMSE per lead, drift and spectra of the free run
 import argparse
 import json
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,12 +23,14 @@ __all__ = ["add_arguments", "run"]
 FloatArray = npt.NDArray[np.float64]
 HEAD = ("z500", "t850", "u500", "v500")
 YEAR = timedelta(days=365)
+STEP = timedelta(hours=6)
 MONTH = 30 * 4  # six-hourly states
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--data", required=True, help="nature run or zarr store that no training saw")
+    told = "nature runs or zarr stores that no training saw; of several seasons, for the spectra of a year's free run"
+    parser.add_argument("--data", nargs="+", required=True, help=told)
     parser.add_argument("--bundle", default="default", help="bundle whose emulator is meant, and its climatology")
     parser.add_argument("--emulator", type=Path, help="folder of `dacycle train emulator`, instead of the bundle's")
     parser.add_argument("--out", type=Path, required=True, help="folder for emulator.json and emulator.md")
@@ -44,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 class FreeRunScores:
     """``drift`` per channel: mean of the run a year later minus truth over the same days of the year; ``departure``:
     the 30-day mean of the global mean farthest from the climatology's; ``ratio`` of energy to truth's over the
-    resolved zonal wavenumbers, ``spectra`` the least and largest of them."""
+    resolved zonal wavenumbers, over the same days of the year too, ``spectra`` the least and largest of them."""
 
     stable: bool
     fluctuating: bool
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from dacycle.cycler.assimilation.fields import coarsen
-    from dacycle.cycler.training.coarse import read_dataset
+    from dacycle.cycler.training.coarse import join, read_dataset
     from dacycle.cycler.training.dataset import open_dataset, span
     from dacycle.cycler.training.emulator_files import open_emulator
     from dacycle.cycler.training.emulator_scores import score
@@ -68,7 +71,9 @@ def run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     bundle, emulator, _ = open_emulator(args.bundle, args.emulator)
-    data = read_dataset(open_dataset(args.data, bundle.grid.shape), DEFAULT_CHANNELS, bundle.coarse.shape)
+    runs = [open_dataset(location, bundle.grid.shape) for location in args.data]
+    data = join([read_dataset(run, DEFAULT_CHANNELS, bundle.coarse.shape) for run in runs])
+    told = ", ".join(span(run.times) for run in runs)
 
     def climate(time: datetime) -> FloatArray:
         return np.asarray(coarsen(bundle, bundle.climatology.mean(time)), dtype=np.float64)
@@ -76,12 +81,12 @@ def run(args: argparse.Namespace) -> int:
     scores = score(emulator, data, tuple(args.leads), args.every, climate)
     count = len(data.starts(max(args.leads) // 6)[:: args.every])
     result: dict[str, Any] = {
-        "data": f"{args.data} {span(data.times)}",
+        "data": ", ".join(f"{name} {span(run.times)}" for name, run in zip(args.data, runs, strict=True)),
         "world": bundle.card.world,
         "starts": count,
         "rmse": scores.as_dict(),
     }
-    head = f"# Emulator on {span(data.times)} of a world that is {bundle.card.world}\n"
+    head = f"# Emulator on {told} of a world that is {bundle.card.world}\n"
     text = [head, f"RMSE of forecasts from {count} starts (persistence in brackets) and of climatology:\n"]
     text += ["```", scores.table(), "```\n"]
     if args.free_days:
@@ -96,15 +101,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _free_run(emulator: Any, data: Any, climate: Any, days: float, seed: int) -> FreeRunScores:
-    """From the first state, ``days`` long and then over the days of the year that the data covers."""
+    """From the first state, ``days`` long and then over the days of the year that the data covers, each of them as
+    often as the data has it."""
     from dacycle.cycler.training.free_run import free_run, zonal_spectrum
 
     names, grid, fluctuating = [c.name for c in data.channels], data.grid, emulator.fluctuations is not None
-    before, states = round(days * 4) - 1, len(data.times)
-    steps = before + states
-    done = free_run(emulator, data.states[0], data.times[0], steps, before, _progress, seed)
+    begin, settled = data.times[0], data.times[0] + timedelta(days=days)
+    covered = Counter(_hour_of_year(time) for time in data.times)
+    year = [settled + k * STEP for k in range(round(YEAR / STEP))]
+    last = max(time for time in year if _hour_of_year(time) in covered)
+    steps = round((last - begin) / STEP)
+
+    def counts(time: datetime) -> float:
+        return float(covered[_hour_of_year(time)]) if time >= settled else 0.0
+
+    done = free_run(emulator, data.states[0], begin, steps, counts, _progress, seed)
     if done.blown_up is not None:
-        told = (done.blown_up - data.times[0]) / timedelta(days=1)
+        told = (done.blown_up - begin) / timedelta(days=1)
         return FreeRunScores(False, fluctuating, told, {}, {}, {}, {})
     drift = grid.mean(done.mean) - grid.mean(data.states.astype(np.float64)).mean(0)
     expected = np.stack([grid.mean(climate(time)) for time in done.times[::4]]).repeat(4, 0)[:steps]
@@ -122,6 +135,10 @@ def _free_run(emulator: Any, data: Any, climate: Any, days: float, seed: int) ->
         {name: (float(row.min()), float(row.max())) for name, row in zip(names, ratio, strict=True)},
         {name: np.round(row, 3).tolist() for name, row in zip(names, ratio, strict=True)},
     )
+
+
+def _hour_of_year(time: datetime) -> tuple[int, int, int]:
+    return time.month, time.day, time.hour
 
 
 def _told(free: FreeRunScores) -> list[str]:

@@ -18,8 +18,9 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FreeRun:
-    """States every six hours after a start: ``global_mean`` (T, C); over those that count, ``mean`` (C, nlat, nlon) and
-    the mean zonal energy ``spectrum`` (C, nlon // 2 + 1). ``blown_up``: the time at which it left all bounds, or None.
+    """States every six hours after a start: ``global_mean`` (T, C); over those that count, as often as they do, the
+    ``mean`` (C, nlat, nlon) and the mean zonal energy ``spectrum`` (C, nlon // 2 + 1). ``blown_up``: the time at which
+    it left all bounds, or None.
     """
 
     times: list[datetime]
@@ -43,11 +44,12 @@ def free_run(
     state: npt.NDArray[np.float32],
     start: datetime,
     steps: int,
-    skip: int = 0,
+    counts: Callable[[datetime], float] = lambda time: 1.0,
     progress: Callable[[float], None] = lambda fraction: None,
     seed: int | None = None,
 ) -> FreeRun:
-    """``steps`` steps from ``state`` (C, nlat, nlon), physical; the first ``skip`` do not count for mean and spectrum.
+    """``steps`` steps from ``state`` (C, nlat, nlon), physical; ``counts``: how often the state of a time does in mean
+    and spectrum.
 
     With a ``seed`` the small scales fluctuate, where the emulator knows how much. Ends early where a value becomes
     infinite.
@@ -56,7 +58,7 @@ def free_run(
     z = lucie.standardise(torch.from_numpy(state[None]).to(lucie.mean.device))
     total, spectrum = np.zeros(state.shape), np.zeros((len(state), state.shape[-1] // 2 + 1))
     times: list[datetime] = []
-    means, counted, blown_up = [], 0, None
+    means, counted, blown_up = [], 0.0, None
     for step in range(steps):
         now = start + step * timedelta(hours=STEP_HOURS)
         z, _ = lucie.advance(z, [now], generator)
@@ -66,10 +68,10 @@ def free_run(
             break
         times.append(now + timedelta(hours=STEP_HOURS))
         means.append(lucie.grid.mean(fields))
-        if step >= skip:
-            total += fields
-            spectrum += zonal_spectrum(fields, lucie.grid)
-            counted += 1
+        if weight := counts(times[-1]):
+            total += weight * fields
+            spectrum += weight * zonal_spectrum(fields, lucie.grid)
+            counted += weight
         progress((step + 1) / steps)
-    held = max(counted, 1)
+    held = max(counted, 1.0)
     return FreeRun(times, np.array(means), total / held, spectrum / held, blown_up)
