@@ -105,11 +105,6 @@ class Adaptation:
         """Whether the world's climate is taken for the bundle's."""
         return not (self.factors[:, FACTORS.index("climate")].any() or self.bias.any())
 
-    @property
-    def biased(self) -> bool:
-        """Whether there is anything of a bias to solve for."""
-        return bool(self.bias_covariance.any())
-
     def later(self, hours: float) -> Self:
         """The same, so much later: what was learnt fades, slowly, and the bias drifts within its prior."""
         keep = np.exp(-hours / MEMORY_HOURS)

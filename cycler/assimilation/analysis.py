@@ -23,7 +23,7 @@ from torch import Tensor
 from dacycle.cycler.assimilation.adaptation import Adaptation
 from dacycle.cycler.assimilation.ageing import YOUNG, Age, aged
 from dacycle.cycler.assimilation.baselines import free_run, letkf
-from dacycle.cycler.assimilation.bias_patterns import felt, felt_with_forecast
+from dacycle.cycler.assimilation.bias_patterns import felt, felt_with_forecast, showing
 from dacycle.cycler.assimilation.bias_term import BiasTerm
 from dacycle.cycler.assimilation.error_level import ErrorLevel
 from dacycle.cycler.assimilation.fields import lift, positive
@@ -206,10 +206,11 @@ class Analyst:
             self._kept = None  # let go of the old factor before the new one is made
             gaussian, world = self.prior.gaussian, adaptation.world(aged(self.bundle, age))
             observations = self.observations(time, used, forecast, world, models, age)
-            biased = adaptation.biased and len(used) > 0
-            system = Conditioner(gaussian, gaussian.covariance, gaussian.rest, observations, factored=biased)
             climate = self.prior.climate
             share = felt(climate.channels) if forecast is None else felt_with_forecast(world, climate)
+            share = showing(share, adaptation)
+            biased = bool(share.any()) and len(used) > 0
+            system = Conditioner(gaussian, gaussian.covariance, gaussian.rest, observations, factored=biased)
             bias = BiasTerm(system, adaptation, share) if biased else None
             self._kept = key, Situation(time, world, system, bias, adaptation.level)
         return self._kept[1]

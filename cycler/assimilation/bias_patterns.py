@@ -19,9 +19,10 @@ from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.points import PointOperator
 from dacycle.cycler.bundle import Bundle
 
-__all__ = ["bias_operator", "felt", "felt_with_forecast", "regressed", "under", "usual_variance"]
+__all__ = ["bias_operator", "felt", "felt_with_forecast", "regressed", "showing", "under", "usual_variance"]
 
 FloatArray = npt.NDArray[np.float64]
+LEAST = 0.02  # of the climate's standard deviation; analyses are wrong by a third of it
 
 
 def felt(channels: int) -> FloatArray:
@@ -38,6 +39,12 @@ def felt_with_forecast(world: Bundle, climate: GaussianPrior) -> FloatArray:
     share = felt(len(error))
     share[:, : error.shape[1]] = np.clip(error / of_climate[:, : error.shape[1]].clip(1e-12), 0, 1)
     return share
+
+
+def showing(share: FloatArray, known: Adaptation) -> FloatArray:
+    """``share`` (channels, degrees), zero for patterns of which what is unknown shows by less than LEAST."""
+    unknown = np.sqrt(np.diagonal(known.bias_covariance, axis1=1, axis2=2))
+    return np.where(share * unknown < LEAST, 0.0, share)
 
 
 def bias_operator(points: PointOperator, prior: GaussianPrior, known: Adaptation) -> Tensor:

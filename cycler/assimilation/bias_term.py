@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.adaptation import ZONAL_DEGREES, Adaptation, zonal_basis
+from dacycle.cycler.assimilation.adaptation import Adaptation, zonal_basis
 from dacycle.cycler.assimilation.bias_patterns import bias_operator
 from dacycle.cycler.assimilation.gain import Conditioner
 from dacycle.cycler.assimilation.noise import MemberNoise
@@ -27,21 +27,21 @@ __all__ = ["BiasTerm"]
 
 
 class BiasTerm:
-    """beta of all channels, as one vector (channels * degrees,), given a situation's soundings and forecast."""
+    """beta of all patterns that show, as one vector (q,), given a situation's soundings and forecast."""
 
     def __init__(self, system: Conditioner, adaptation: Adaptation, felt: npt.NDArray[np.float64]) -> None:
-        """``felt`` (channels, degrees): the share of every pattern that shows in the innovation."""
+        """``felt`` (channels, degrees): the share of every pattern that shows in the innovation; what is zero is not
+        solved for."""
         self._system = system
-        prior, points = system.prior, system.observations.points
-        n, device = prior.channels, prior.rest.device
-        rows = points.channel * ZONAL_DEGREES
-        self._operator = torch.zeros(n * ZONAL_DEGREES, len(points), device=device)  # G'
-        values = bias_operator(points, prior, adaptation)
+        points, device = system.observations.points, system.prior.rest.device
         self._felt = torch.as_tensor(felt, dtype=torch.float32, device=device)
-        values = values * self._felt[points.channel].T
-        for k in range(ZONAL_DEGREES):
-            self._operator[rows + k, torch.arange(len(points), device=device)] = values[k]
-        self._covariance = _block_diagonal(torch.as_tensor(adaptation.bias_covariance, device=device))
+        self._channel, self._degree = torch.nonzero(self._felt, as_tuple=True)
+        values = bias_operator(points, system.prior, adaptation) * self._felt[points.channel].T
+        own = self._channel[:, None] == points.channel
+        self._operator = torch.where(own, values[self._degree], 0)  # G' (q, n)
+        covariance = torch.as_tensor(adaptation.bias_covariance, device=device)
+        together = covariance[self._channel[:, None], self._degree[:, None], self._degree]
+        self._covariance = torch.where(self._channel[:, None] == self._channel, together, 0)
 
     @cached_property
     def posterior(self) -> tuple[Tensor, Tensor]:
@@ -71,14 +71,7 @@ class BiasTerm:
     def field(self, beta: Tensor) -> Tensor:
         """What of b shows (m, channels, nlat, 1), in units of the bundle's standard deviation."""
         basis = zonal_basis(self._system.prior.grid.lat).astype(np.float32)
-        coefficients = beta.view(len(beta), -1, ZONAL_DEGREES) * self._felt
+        coefficients = beta.new_zeros(len(beta), *self._felt.shape)
+        coefficients[:, self._channel, self._degree] = beta * self._felt[self._channel, self._degree]
         zonal: Tensor = coefficients @ torch.as_tensor(basis, device=beta.device)
         return zonal[..., None]
-
-
-def _block_diagonal(blocks: Tensor) -> Tensor:
-    """(k, d, d) -> (k d, k d)."""
-    k, d = blocks.shape[:2]
-    full = blocks.new_zeros(k, d, k, d)
-    full[torch.arange(k), :, torch.arange(k)] = blocks
-    return full.reshape(k * d, k * d)

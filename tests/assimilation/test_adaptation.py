@@ -10,7 +10,7 @@ import torch
 from dacycle.cycler.assimilation.adapt import adapt
 from dacycle.cycler.assimilation.adaptation import BOUNDS, FACTORS, ZONAL_DEGREES, Adaptation, zonal_basis
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
-from dacycle.cycler.assimilation.bias_patterns import bias_operator, felt, felt_with_forecast
+from dacycle.cycler.assimilation.bias_patterns import bias_operator, felt, felt_with_forecast, showing
 from dacycle.cycler.assimilation.bias_term import BiasTerm
 from dacycle.cycler.assimilation.climate_map import into_bundle, into_world
 from dacycle.cycler.assimilation.fields import coarsen, observe, regrid
@@ -122,6 +122,26 @@ def test_beside_a_forecast_of_the_world_a_bias_shows_by_the_forecasts_error_alon
         expected = beta + variance / (variance + error) * (f - beta)
         known = (1 - left / variance) * f  # what is expected of x by those who do not know of beta
         assert known + share[c, degree] * beta == pytest.approx(expected, rel=1e-5)
+
+
+def test_patterns_that_hardly_show_are_not_solved_for() -> None:
+    prior = make_prior()
+    observations = make_observations(prior, True)
+    system = Conditioner(prior, prior.covariance, prior.rest, observations)
+    share = felt(CHANNELS)
+    share[1], share[0, 3:] = 0.01, 0.02  # 0.01 and 0.02 of 0.6 standard deviations
+    few = BiasTerm(system, biased(), showing(share, biased()))
+    noises = [MemberNoise(0, TIME, member) for member in range(1, 3)]
+    beta = few.draw(noises)
+    assert beta.shape == (2, 3 + (CHANNELS - 2) * ZONAL_DEGREES)
+    field = few.field(beta)
+    assert field.shape[:2] == (2, CHANNELS)
+    assert not field[:, 1].any()
+    assert field[:, 0].any()
+    # What is left out would move an observation by less than a hundredth of its error's standard deviation, or so.
+    every = BiasTerm(system, biased(), share)
+    both = [term.innovation(term.posterior[0][None].float()) for term in (few, every)]
+    assert (both[0] - both[1]).abs().max() < 0.05
 
 
 def test_a_bias_is_found_beside_forecasts(tiny_bundle: Bundle) -> None:
