@@ -104,7 +104,8 @@ def adapt(
         present = np.where(np.arange(len(FACTORS)) == CLIMATE, known.factors, factors)
         return replace(known, factors=present, level=found), after
     # Without a forecast the analysis finds both: the bias, and what zonal means have of themselves.
-    return replace(known, factors=factors, bias_covariance=before + own_world[:, None] * np.eye(ZONAL_DEGREES)), after
+    both = before + own_world[:, None] * np.eye(ZONAL_DEGREES)
+    return replace(known, factors=factors, information=information, bias_covariance=both), after
 
 
 def expected(

@@ -301,6 +301,22 @@ def test_soundings_of_a_calm_season_do_not_make_the_world_a_calm_one(tiny_bundle
     assert wrong == pytest.approx(0.5, abs=0.12)
 
 
+def test_the_first_hours_analysis_stands_on_what_its_soundings_say_of_the_climate(tiny_bundle: Bundle) -> None:
+    """Channels that truly differ keep what they say; and the hour itself, not the next one only, has it in force."""
+    names, upper = tuple(c.name for c in tiny_bundle.channels), ["t500", "z500", "u500", "v500"]
+    analyst, rng = Analyst(tiny_bundle, Settings("oi")), np.random.default_rng(2)
+    time = datetime(2001, 1, 1, tzinfo=UTC)
+    x = analyst.prior.climate.sample(1, torch.Generator().manual_seed(4))[1][0].numpy()
+    x[names.index("z500")] *= 3
+    truth = tiny_bundle.climatology.mean(time) + tiny_bundle.climatology.std * x
+    batch = observed(tiny_bundle, truth.astype(np.float32), time, upper, rng, 150, {})
+    now, after = adapt(tiny_bundle, analyst.prior, Adaptation.ignorant(names), batch, None, 0.0)
+    alpha = dict(zip(names, now.factor("climate").tolist(), strict=True))
+    assert alpha["z500"] > 3 * alpha["t500"]
+    assert alpha["z500"] == pytest.approx(9.0, rel=0.4)
+    np.testing.assert_array_equal(now.factor("climate"), after.factor("climate"))
+
+
 def climate_from_innovations(world: Bundle, bundle: Bundle, cycles: int = 16) -> float:
     """alpha^2 (median over upper-air channels) that ``bundle`` finds from soundings north of 30 degrees in January,
     where anomalies have the size that ``world`` gives to the date."""
