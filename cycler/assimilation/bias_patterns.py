@@ -70,7 +70,9 @@ def under(bias: FloatArray, spread: FloatArray, before: float, after: float) -> 
     """Mean (degrees,) and covariance of a channel's bias from the same data, whose prior variance was ``before`` and is
     ``after``."""
     precision = np.linalg.inv(spread)
-    now = np.linalg.inv(precision + (1 / after - 1 / before) * np.eye(ZONAL_DEGREES))
+    # What data say is never less than nothing, as it might seem of a state directory of before version 15.
+    values, vectors = np.linalg.eigh(precision - np.eye(ZONAL_DEGREES) / before)
+    now = (vectors / (values.clip(0) + 1 / after)) @ vectors.T
     return now @ precision @ bias, (now + now.T) / 2
 
 

@@ -10,7 +10,7 @@ import torch
 from dacycle.cycler.assimilation.adapt import adapt
 from dacycle.cycler.assimilation.adaptation import BOUNDS, FACTORS, ZONAL_DEGREES, Adaptation, zonal_basis
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
-from dacycle.cycler.assimilation.bias_patterns import bias_operator, felt, felt_with_forecast, showing
+from dacycle.cycler.assimilation.bias_patterns import bias_operator, felt, felt_with_forecast, showing, under
 from dacycle.cycler.assimilation.bias_term import BiasTerm
 from dacycle.cycler.assimilation.climate_map import into_bundle, into_world
 from dacycle.cycler.assimilation.fields import coarsen, observe, regrid
@@ -176,6 +176,25 @@ def learn_in_a_biased_world(bundle: Bundle, beta: np.ndarray, cycles: int = 30) 
         batch = observed(bundle, truth, time, upper, rng, 150, {})
         known = adapt(bundle, analyst.prior, known.later(12.0), batch, forecast, 12.0)[1]
     return known
+
+
+def test_a_prior_variance_that_is_found_later_changes_what_the_same_data_say() -> None:
+    rng = np.random.default_rng(3)
+    data, error = rng.standard_normal((20, ZONAL_DEGREES)), 0.3 * np.eye(20)
+    seen = rng.standard_normal(20)
+
+    def posterior(variance: float) -> tuple[np.ndarray, np.ndarray]:
+        spread = np.linalg.inv(np.eye(ZONAL_DEGREES) / variance + data.T @ np.linalg.inv(error) @ data)
+        return spread @ data.T @ np.linalg.inv(error) @ seen, spread
+
+    for after in (0.01, 0.5, 8.0):
+        for found, exact in zip(under(*posterior(0.05), 0.05, after), posterior(after), strict=True):
+            np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-9)
+    # A spread that no data explain: wider than the prior that it is said to have had.
+    mean, spread = under(np.ones(ZONAL_DEGREES), 0.05 * np.eye(ZONAL_DEGREES), 0.002, 0.004)
+    assert np.linalg.eigvalsh(spread).min() > 0
+    np.testing.assert_allclose(spread, 0.004 * np.eye(ZONAL_DEGREES))
+    assert np.abs(mean).max() <= 1.0
 
 
 def test_estimates_are_pulled_together_as_far_as_chance_explains_them() -> None:
