@@ -29,7 +29,7 @@ from dacycle.cycler.assimilation.local_term import LocalTerm
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.points import PointOperator
 
-__all__ = ["Background", "EvenBackground", "LocalBackground", "pad"]
+__all__ = ["Background", "EvenBackground", "LocalBackground", "beyond", "pad"]
 
 
 class Background(Protocol):
@@ -116,7 +116,7 @@ class LocalBackground:
         self._degrees = self._gain.shape[1]
         self._roots = _root(covariance[: self._degrees] - self._gain @ crosses.transpose(-1, -2))
         self._tall = self._roots.transpose(0, 1).flatten(1, 2)  # (degrees, nodes * channels, channels)
-        self._beyond = torch.cat([torch.zeros_like(covariance[: self._degrees]), covariance[self._degrees :]])
+        self._beyond = beyond(covariance, self._degrees)
         self._at_points = points.interpolate(local.weights)  # (nodes, n)
         self._small_at = None if local.small is None else local.small.at(points)  # (n,)
 
@@ -198,3 +198,8 @@ def _white(noises: Sequence[MemberNoise], shape: Sequence[int], device: torch.de
 def pad(a: Tensor, length: int) -> Tensor:
     """Coefficients (..., k) with zeros up to ``length``."""
     return torch.nn.functional.pad(a, (0, length - a.shape[-1]))
+
+
+def beyond(covariance: Tensor, degrees: int) -> Tensor:
+    """``covariance`` (L, ...) of what a forecast of so many ``degrees`` does not reach: zero below them."""
+    return torch.cat([torch.zeros_like(covariance[:degrees]), covariance[degrees:]])

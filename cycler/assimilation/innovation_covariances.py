@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dacycle.cycler.assimilation.background import beyond
 from dacycle.cycler.assimilation.fields import regrid
 from dacycle.cycler.assimilation.points import PointOperator, point_operator
 from dacycle.cycler.assimilation.prior import DiffusionPrior
@@ -69,8 +70,8 @@ class ChannelCovariances:
     def unresolved(self) -> Tensor:
         """What a forecast leaves as it was."""
         small = self._of.small[self._rows]
-        beyond = _beyond(self._own, len(self._of.world.forecast_error))
-        return small[:, None] * self._seen(beyond) * small + self._rest
+        unreached = beyond(self._own, len(self._of.world.forecast_error))
+        return small[:, None] * self._seen(unreached) * small + self._rest
 
     def _seen(self, variance: Tensor) -> Tensor:
         """H V H' for a variance per degree (at most L,)."""
@@ -93,10 +94,6 @@ def _small_scales(world: Bundle, prior: DiffusionPrior, points: PointOperator, b
     """
     degrees = len(world.forecast_error)
     seen, _ = point_operator(world, prior.gaussian, batch, batch.analysis_time, prior.balance_in(world))
-    taken = seen.variance(_beyond(prior.gaussian.covariance, degrees))
-    own = points.variance(_beyond(prior.climate.covariance, degrees)).clamp_min(1e-12)
+    taken = seen.variance(beyond(prior.gaussian.covariance, degrees))
+    own = points.variance(beyond(prior.climate.covariance, degrees)).clamp_min(1e-12)
     return points.of_latitude(torch.as_tensor(world.small_scales)) * (taken / own).sqrt()
-
-
-def _beyond(covariance: Tensor, degrees: int) -> Tensor:
-    return torch.cat([torch.zeros_like(covariance[:degrees]), covariance[degrees:]])

@@ -1,13 +1,12 @@
 """Scales that forecasts do not reach: their size is found again, and put where it belongs."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 import torch
 
-from dacycle.channels import Channel
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
 from dacycle.cycler.assimilation.innovation_covariances import InnovationCovariances
 from dacycle.cycler.assimilation.points import point_operator
@@ -15,8 +14,8 @@ from dacycle.cycler.assimilation.prior import DiffusionPrior
 from dacycle.cycler.assimilation.small_scales import SmallScales
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.training.small_scales import measured_small_scales
-from dacycle.emulators.grid import Grid
 from tests.obs.batches import at_places
+from tests.training.made_world import MadeWorld
 
 TIME = datetime(2001, 8, 25, tzinfo=UTC)
 
@@ -26,35 +25,14 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A truth of draws of a bundle's own covariance, whose small scales are ``size`` times as large."""
+@dataclass(frozen=True, eq=False)
+class Drawn(MadeWorld):
+    """Draws of a bundle's own covariance, whose small scales are ``size`` times as large."""
 
-    bundle: Bundle
     prior: DiffusionPrior
     size: np.ndarray
-    frames: int = 160
 
-    name = "drawn"
-
-    @property
-    def grid(self) -> Grid:
-        return self.bundle.grid
-
-    @property
-    def times(self) -> tuple[datetime, ...]:
-        return tuple(TIME + timedelta(hours=6 * k) for k in range(self.frames))
-
-    @property
-    def orography(self) -> np.ndarray:
-        return self.bundle.orography
-
-    @property
-    def land(self) -> np.ndarray:
-        return self.bundle.land
-
-    def read(self, channel: Channel, frames: slice = slice(None)) -> np.ndarray:
-        (number,) = range(self.frames)[frames]
+    def anomalies(self, number: int) -> np.ndarray:
         a = self.prior.gaussian.sample(1, torch.Generator().manual_seed(1000 + number))[0]
         degrees = len(self.bundle.forecast_error)
         large, small = a.clone(), a.clone()
@@ -63,12 +41,7 @@ class Drawn:
             self.prior.anomalies(self.prior.gaussian.synthesise(part), self.bundle)[0].numpy()
             for part in (large, small)
         )
-        k, climate = self.bundle.index(channel.name), self.bundle.climatology
-        x = of_large[k] + self.size[k][:, None] * of_small[k]
-        return np.asarray(climate.mean(self.times[number])[k] + x * climate.std[k])[None]
-
-    def precipitation(self, frames: slice = slice(None)) -> np.ndarray:
-        raise NotImplementedError
+        return np.asarray(of_large + self.size[..., None] * of_small)
 
 
 @pytest.mark.parametrize("kind", ["tiny_bundle", "balanced_bundle"])
@@ -79,7 +52,7 @@ def test_size_of_small_scales_is_found_again(kind: str, request: pytest.FixtureR
     sine = np.sin(np.deg2rad(bundle.grid.lat))
     own = bundle.index("q850")  # no wind follows it
     size[own] = 2.0**sine
-    found = measured_small_scales(prior, bundle, [Drawn(bundle, prior, size)])
+    found = measured_small_scales(prior, bundle, [Drawn(bundle, 160, prior, size)])
     assert found.shape == size.shape
     np.testing.assert_allclose(found[own, 4:-4], size[own, 4:-4], rtol=0.25)
     assert found[own, 4] / found[own, -5] == pytest.approx(size[own, 4] / size[own, -5], rel=0.3)

@@ -1,55 +1,31 @@
 """How far zonal means of a bundle's own world depart from its climatology."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import numpy as np
 import pytest
 import torch
 
-from dacycle.channels import Channel
 from dacycle.cycler.assimilation.adapt import adapt
 from dacycle.cycler.assimilation.adaptation import ZONAL_DEGREES, Adaptation, zonal_basis
 from dacycle.cycler.assimilation.analysis import Analyst, Settings
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.training.zonal_variance import measured_zonal_variance, zonal_coefficients
-from dacycle.emulators.grid import Grid
 from tests.assimilation.test_adaptation import observed
-
-START = datetime(2001, 3, 1, tzinfo=UTC)
+from tests.training.made_world import START, MadeWorld
 
 
 @dataclass(frozen=True, eq=False)
-class Swinging:
+class Swinging(MadeWorld):
     """Draws of a bundle's covariance, and a zonal pattern of one channel that comes and goes."""
 
-    bundle: Bundle
     climate: GaussianPrior
     channel: str
     degree: int
     variance: float
     seed: int
-    frames: int = 240
-
-    name = "swinging"
-
-    @property
-    def grid(self) -> Grid:
-        return self.bundle.grid
-
-    @property
-    def times(self) -> tuple[datetime, ...]:
-        return tuple(START + timedelta(hours=6 * k) for k in range(self.frames))
-
-    @property
-    def orography(self) -> np.ndarray:
-        return self.bundle.orography
-
-    @property
-    def land(self) -> np.ndarray:
-        return self.bundle.land
 
     @lru_cache(maxsize=1)  # noqa: B019
     def anomalies(self, number: int) -> np.ndarray:
@@ -59,14 +35,6 @@ class Swinging:
         own = np.random.default_rng([self.seed, number]).standard_normal() * np.sqrt(self.variance)
         x[self.bundle.index(self.channel)] += (own * pattern).astype(np.float32)
         return x
-
-    def read(self, channel: Channel, frames: slice = slice(None)) -> np.ndarray:
-        (number,) = range(self.frames)[frames]
-        k, climate = self.bundle.index(channel.name), self.bundle.climatology
-        return (climate.mean(self.times[number])[k] + self.anomalies(number)[k] * climate.std[k])[None]
-
-    def precipitation(self, frames: slice = slice(None)) -> np.ndarray:
-        raise NotImplementedError
 
 
 def test_coefficients_of_a_zonal_pattern_are_found_again(tiny_bundle: Bundle) -> None:
@@ -79,7 +47,7 @@ def test_coefficients_of_a_zonal_pattern_are_found_again(tiny_bundle: Bundle) ->
 
 def test_what_zonal_means_have_beyond_the_covariance_is_found(tiny_bundle: Bundle) -> None:
     climate = Analyst(tiny_bundle, Settings("oi")).prior.climate
-    runs = [Swinging(tiny_bundle, climate, "z500", 2, 0.6, seed) for seed in (1, 2)]
+    runs = [Swinging(tiny_bundle, 240, climate, "z500", 2, 0.6, seed) for seed in (1, 2)]
     found = measured_zonal_variance(climate, tiny_bundle, runs)
     assert found.shape == (len(tiny_bundle.channels), ZONAL_DEGREES)
     where = tiny_bundle.index("z500")
