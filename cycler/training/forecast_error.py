@@ -8,7 +8,17 @@ from torch import Tensor
 from dacycle.cycler.assimilation.forecast_term import colouring, whitening
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 
-__all__ = ["ForecastStatistics", "Regression", "bounded", "calibration", "first_guess", "pool"]
+__all__ = [
+    "ForecastStatistics",
+    "Regression",
+    "bounded",
+    "calibration",
+    "expected_moments",
+    "first_guess",
+    "pool",
+    "statistics_of",
+    "whitened",
+]
 
 SHARE_BOUNDS = (0.01, 0.99)
 NEIGHBOURS = 2  # degrees on either side that lend their samples
@@ -54,31 +64,52 @@ class Regression:
 
     def __init__(self, prior: GaussianPrior, first: ForecastStatistics, worth: float) -> None:
         """``first``: what is thought before any pair, ``worth`` as much as so many of them."""
-        self._prior, self._degrees = prior, len(first.slope)
-        self._whiten, back = whitening(prior, self._degrees), colouring(prior, self._degrees)
-        slope = self._whiten @ first.slope @ back
-        error = self._whiten @ first.covariance @ self._whiten.transpose(-1, -2)
-        climate = torch.eye(prior.channels).expand_as(slope)  # the forecast's variance
-        upper = torch.cat([climate, slope.transpose(-1, -2)], -1)
-        lower = torch.cat([slope, slope @ slope.transpose(-1, -2) + error], -1)
-        self._modes = 2.0 * torch.arange(self._degrees) + 1
-        self._count = worth
-        self._moments = worth * self._modes[:, None, None] * torch.cat([upper, lower], -2)
+        self._prior, self._count = prior, worth
+        self._moments = worth * expected_moments(prior, first)
 
     def add(self, forecast: Tensor, truth: Tensor, keep: float = 1.0) -> None:
         """A pair of normalised fields (channels, nlat, nlon); what came before counts ``keep`` as much as until now."""
-        degree = self._prior.harmonics.degree[: self._degrees**2]
-        a = self._prior.analyse(torch.stack([forecast, truth]))[..., : self._degrees**2]
-        both = torch.einsum("kcd,sdk->ksc", self._whiten[degree], a).flatten(1)  # forecast, then truth
-        self._moments = (keep * self._moments).index_add(0, degree, both[:, :, None] * both[:, None, :])
+        degrees = len(self._moments)
+        degree = self._prior.harmonics.degree[: degrees**2]
+        a = self._prior.analyse(torch.cat([forecast, truth]))[..., : degrees**2].T
+        self._moments = (keep * self._moments).index_add(0, degree, a[:, :, None] * a[:, None, :])
         self._count = keep * self._count + 1
 
     def statistics(self) -> ForecastStatistics:
         """What the pairs say by now; ValueError where there is nothing yet."""
         if self._count == 0:
             raise ValueError("forecast-error statistics need at least one pair of forecast and truth")
-        pooled = torch.stack([pool(self._moments, self._modes * self._count, k) for k in range(self._degrees)])
-        return calibration(self._prior, pooled)
+        return statistics_of(self._prior, self._moments, self._count)
+
+
+def expected_moments(prior: GaussianPrior, statistics: ForecastStatistics) -> Tensor:
+    """What a pair of forecast and truth adds on average where ``statistics`` hold and forecasts vary as the climate
+    does: (degrees, 2 channels, 2 channels), summed over the modes of a degree, of scaled coefficients."""
+    slope, error = statistics.slope, statistics.covariance
+    covariance = prior.covariance[: len(slope)]
+    upper = torch.cat([covariance, covariance @ slope.transpose(-1, -2)], -1)
+    lower = torch.cat([slope @ covariance, slope @ covariance @ slope.transpose(-1, -2) + error], -1)
+    return _modes(len(slope))[:, None, None] * torch.cat([upper, lower], -2)
+
+
+def statistics_of(prior: GaussianPrior, moments: Tensor, pairs: float) -> ForecastStatistics:
+    """Of the sum of ``moments`` (degrees, 2 channels, 2 channels) of so many ``pairs``, as ``expected_moments`` has
+    them."""
+    both, modes = whitened(prior, moments), _modes(len(moments)) * pairs
+    return calibration(prior, torch.stack([pool(both, modes, k) for k in range(len(moments))]))
+
+
+def whitened(prior: GaussianPrior, moments: Tensor) -> Tensor:
+    """``moments`` (degrees, 2 channels, 2 channels) in the basis where the climate's covariance is the identity."""
+    whiten = whitening(prior, len(moments))
+    n = whiten.shape[-1]
+    twice = torch.zeros_like(moments)
+    twice[:, :n, :n] = twice[:, n:, n:] = whiten
+    return twice @ moments @ twice.transpose(-1, -2)
+
+
+def _modes(degrees: int) -> Tensor:
+    return 2.0 * torch.arange(degrees) + 1
 
 
 def calibration(prior: GaussianPrior, moments: Tensor) -> ForecastStatistics:

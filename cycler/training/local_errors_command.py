@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
     from dacycle.cycler.assimilation.analysis import Analyst, Settings
     from dacycle.cycler.training.anomalies import Anomalies, as_array
     from dacycle.cycler.training.bundle import copy_bundle, write_measured
+    from dacycle.cycler.training.forecast_error import statistics_of
     from dacycle.cycler.training.local_cycle import Pair, followed, with_local_statistics
-    from dacycle.cycler.training.local_statistics import globe_statistics
     from dacycle.cycler.training.unseen_worlds import unseen_worlds
     from dacycle.emulators.registry import load_emulator
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     some(args, len(pairs))
     total = reduce(add, pairs)
     found = with_local_statistics(bundle, analyst, total, anomalies)
-    globe = globe_statistics(analyst.prior.gaussian, total.globe, len(pairs))
+    globe = statistics_of(analyst.prior.gaussian, total.globe, len(pairs))
     target = copy_bundle(bundle, args.out / "bundle", args.version, {"local_error_forecasts": len(pairs)})
     assert found.local_slope is not None
     assert found.local_error is not None

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dacycle.cycler.assimilation.forecast_term import whitening
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
-from dacycle.cycler.training.forecast_error import ForecastStatistics, calibration, pool
+from dacycle.cycler.training.forecast_error import ForecastStatistics, calibration, expected_moments, pool, whitened
 
-__all__ = ["globe_statistics", "guessed_moments", "local_statistics", "pair_moments", "stacked"]
+__all__ = ["guessed_moments", "local_statistics", "pair_moments", "stacked"]
 
 
 def pair_moments(prior: GaussianPrior, degrees: int, forecast: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
@@ -35,20 +34,13 @@ def pair_moments(prior: GaussianPrior, degrees: int, forecast: Tensor, truth: Te
 
 def guessed_moments(prior: GaussianPrior, statistics: ForecastStatistics, nodes: int, share: float) -> Tensor:
     """What a pair is expected to add where all places are alike; ``share``: of the globe in each node."""
-    slope, error = statistics.slope, statistics.covariance
-    degrees = len(slope)
-    covariance = prior.covariance[:degrees]
-    upper = torch.cat([covariance, covariance @ slope.transpose(-1, -2)], -1)
-    lower = torch.cat([slope @ covariance, slope @ covariance @ slope.transpose(-1, -2) + error], -1)
-    modes = 2.0 * torch.arange(degrees) + 1
-    return (share * modes[:, None, None] * torch.cat([upper, lower], -2)).expand(nodes, -1, -1, -1)
+    return (share * expected_moments(prior, statistics)).expand(nodes, -1, -1, -1)
 
 
 def local_statistics(prior: GaussianPrior, moments: Tensor) -> list[ForecastStatistics]:
     """One for each node, of the sum of ``pair_moments``."""
     n, degrees = prior.channels, moments.shape[1]
     modes = 2.0 * torch.arange(degrees) + 1
-    whiten = whitening(prior, degrees)
     climate = prior.covariance[:degrees].diagonal(dim1=1, dim2=2)
     found = []
     for of_node in moments:
@@ -56,25 +48,9 @@ def local_statistics(prior: GaussianPrior, moments: Tensor) -> list[ForecastStat
         level = torch.stack([pool(truth, modes, k) for k in range(degrees)]).clamp_min(1e-6)
         scale = level.rsqrt().repeat(1, 2)
         scaled = of_node * scale[:, :, None] * scale[:, None, :]
-        both = _whitened(whiten, scaled)
+        both = whitened(prior, scaled)
         found.append(calibration(prior, torch.stack([pool(both, modes, k) for k in range(degrees)])))
     return found
-
-
-def globe_statistics(prior: GaussianPrior, moments: Tensor, pairs: float) -> ForecastStatistics:
-    """Where all places are alike: of the sum of ``pair_moments`` of so many ``pairs`` with a weight of one everywhere
-    (degrees, 2 channels, 2 channels)."""
-    degrees = len(moments)
-    modes = 2.0 * torch.arange(degrees) + 1
-    both = _whitened(whitening(prior, degrees), moments)
-    return calibration(prior, torch.stack([pool(both, modes * pairs, k) for k in range(degrees)]))
-
-
-def _whitened(whiten: Tensor, moments: Tensor) -> Tensor:
-    n = whiten.shape[-1]
-    twice = torch.zeros_like(moments)
-    twice[:, :n, :n] = twice[:, n:, n:] = whiten
-    return twice @ moments @ twice.transpose(-1, -2)
 
 
 def stacked(statistics: Sequence[ForecastStatistics]) -> tuple[Tensor, Tensor]:

@@ -7,9 +7,8 @@ import torch
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.local_error import node_weights
 from dacycle.cycler.bundle import NODES
-from dacycle.cycler.training.forecast_error import ForecastStatistics, Regression, first_guess
+from dacycle.cycler.training.forecast_error import ForecastStatistics, Regression, first_guess, statistics_of
 from dacycle.cycler.training.local_statistics import (
-    globe_statistics,
     guessed_moments,
     local_statistics,
     pair_moments,
@@ -66,7 +65,7 @@ def test_the_globe_is_one_node_that_weighs_one_everywhere() -> None:
         f, x = 0.8 * known, 0.8 * known + 0.6 * wrong
         regression.add(f, x)
         total = total + pair_moments(prior, DEGREES, f, x, torch.ones(1, *GRID.shape))[0]
-    found, expected = globe_statistics(prior, total, 20), regression.statistics()
+    found, expected = statistics_of(prior, total, 20), regression.statistics()
     torch.testing.assert_close(found.slope, expected.slope, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(found.covariance, expected.covariance, rtol=1e-3, atol=1e-4)
     assert share_of(prior, found.covariance, slice(3, 14)) == pytest.approx(0.36, rel=0.15)
