@@ -14,6 +14,7 @@ next to nothing shows beside a forecast.
 """
 
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +75,7 @@ def adapt(
         share = felt_with_forecast(world, climate)
     parts = InnovationCovariances(world, prior, points, batch, local)
     basis, own_world = bias_operator(points, climate, known), usual_variance(bundle)
-    level, scores = known.level or ErrorLevel(), list[tuple[float, float]]()
+    level, scores = known.level or _usual_level(bundle, batch.analysis_time), list[tuple[float, float]]()
     # Against the climatology, one time after another is nearly the same.
     weight = 1.0 if forecast is None else min(hours / WEATHER_HOURS, 1.0)
     for c, alpha in enumerate(known.factor("climate").tolist()):
@@ -120,6 +121,11 @@ def expected(
     time = batch.analysis_time
     anomaly = (lift(world, forecast.mean(0), time) - world.climatology.mean(time)) / world.climatology.std
     return calibrated(world, prior.balance_in(world), torch.as_tensor(anomaly), local)
+
+
+def _usual_level(bundle: Bundle, time: datetime) -> ErrorLevel:
+    factor = bundle.inflation
+    return ErrorLevel() if factor is None else factor.usual_level(bundle.season(time))
 
 
 def _learn(

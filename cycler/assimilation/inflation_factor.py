@@ -48,6 +48,11 @@ class InflationFactor:
             return season
         return season * np.float32(np.exp(self.usual.power * (beyond(level.log, season) - self.usual.log)))
 
+    def usual_level(self, season: FloatArray) -> ErrorLevel:
+        """What is thought of the level before any innovation was seen: a' S', or that errors are as the bundle says
+        where nobody has measured it."""
+        return ErrorLevel() if self.usual is None else ErrorLevel(self.usual.log + float(np.log(season.mean())))
+
     def of_size(self, size: FloatArray) -> FloatArray:
         """F (nodes, channels) where errors have the ``size`` S (channels,)."""
         return self.square * growth(self.response, size)

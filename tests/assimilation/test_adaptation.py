@@ -15,6 +15,7 @@ from dacycle.cycler.assimilation.bias_term import BiasTerm
 from dacycle.cycler.assimilation.climate_map import into_bundle, into_world
 from dacycle.cycler.assimilation.fields import coarsen, observe, regrid
 from dacycle.cycler.assimilation.gain import Conditioner
+from dacycle.cycler.assimilation.inflation_factor import InflationFactor, Usual
 from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.pooling import pooled
 from dacycle.cycler.assimilation.posterior import gaussian_posterior
@@ -334,6 +335,19 @@ def test_the_first_hours_analysis_stands_on_what_its_soundings_say_of_the_climat
     assert alpha["z500"] > 3 * alpha["t500"]
     assert alpha["z500"] == pytest.approx(9.0, rel=0.4)
     np.testing.assert_array_equal(now.factor("climate"), after.factor("climate"))
+
+
+def test_the_level_of_forecast_errors_begins_at_its_usual_value(tiny_bundle: Bundle) -> None:
+    """Errors of a sixth of the bundle's variance, as usual: the first forecast finds them so, which a step from the
+    bundle's own would not reach."""
+    n = len(tiny_bundle.channels)
+    even, none = np.ones((4, n), np.float32), np.zeros(n, np.float32)
+    knows = replace(tiny_bundle, inflation=InflationFactor(even, none, Usual(np.log(1 / 6), 0.5)))
+    levels = [learn_from_innovations(world, {}, 1 / 6, cycles=1)[1].level for world in (knows, tiny_bundle)]
+    assert levels[0] is not None
+    assert levels[1] is not None
+    assert levels[0].log == pytest.approx(np.log(1 / 6), abs=0.25)
+    assert levels[1].log > np.log(1 / 6) + 0.5
 
 
 def climate_from_innovations(world: Bundle, bundle: Bundle, cycles: int = 16) -> float:
