@@ -91,8 +91,9 @@ class Case:
         return cls(lack, added, Sample(*sample))
 
 
-def inflation(cases: Sequence[Case]) -> InflationFactor:
-    """The factor, and how it follows the errors' size. ValueError without a case.
+def inflation(cases: Sequence[Case], power: float | None = None) -> InflationFactor:
+    """The factor, and how it follows the errors' size; with what ``power`` of the level is found where it is not given.
+    ValueError without a case.
 
     How large errors were matters to F, and how large F is to how it follows their size: by turns.
     """
@@ -100,17 +101,19 @@ def inflation(cases: Sequence[Case]) -> InflationFactor:
         raise ValueError("the members' spread cannot be judged without an analysis")
     samples = [case.sample for case in cases]
     shape = cases[0].lack.T.shape
-    found = InflationFactor(np.ones(shape, np.float32), np.zeros(shape[1], np.float32), usual(samples))
+    found = InflationFactor(np.ones(shape, np.float32), np.zeros(shape[1], np.float32), usual(samples, power))
     for _ in range(ROUNDS):
         found = replace(found, square=_square(cases, found))
         found = replace(found, response=error_over_added(samples, found))
     return replace(found, square=_square(cases, found))
 
 
-def usual(samples: Sequence[Sample]) -> Usual:
+def usual(samples: Sequence[Sample], power: float | None = None) -> Usual:
     """The mean level, and with what power the square errors of analyses, in the mean over the channels, follow it, both
-    beyond what the season does."""
+    beyond what the season does; with a ``power`` the level alone."""
     levels = np.array([beyond(float(sample.level), sample.season) for sample in samples])
+    if power is not None:
+        return Usual(float(levels.mean()), power)
     errors = np.log([np.maximum(sample.square_error(), 1e-12) / sample.season for sample in samples]).mean(1)
     departs = levels - levels.mean()
     square = float(np.square(departs).mean())

@@ -32,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_unseen_arguments(parser, days=24.0, networks=[99, 7], skip=8, told=told)
     told = "as many analyses as the bundle's own factors and tails, of other seasons, count for; 0: not at all"
     parser.add_argument("--known-analyses", type=int, default=0, metavar="N", help=told)
+    told = (
+        "with what power of the forecasts' level analyses' errors go, where few worlds say little of it; unset: found"
+    )
+    parser.add_argument("--level-power", type=float, metavar="POWER", help=told)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{unseen.told}: {len(seen)} analyses of this world compared", flush=True)
     cases = [case for seen in by_world.values() for case in seen]
     some(args, len(cases))
-    found = Spread.of(cases).beside(known)
+    found = Spread.of(cases, args.level_power).beside(known)
     target = copy_bundle(bundle, args.out / "bundle", args.version, {"inflation_analyses": found.analyses})
     square, response = found.inflation.square, found.inflation.response
     measured = {"local_inflation": square, "inflation_response": response, "error_tails": found.tails}
@@ -70,18 +74,20 @@ def run(args: argparse.Namespace) -> int:
         level = f"{np.exp(usual.log):.2f} of their variance at the soundings"
         print(f"forecasts' errors have {level}; analyses' follow with the power {usual.power:.2f}")
     print("tails: " + "  ".join(f"{c.name} {t:.2f}" for c, t in zip(bundle.channels, found.tails, strict=True)))
-    print(*judged(by_world, known), f"bundle {target}", sep="\n")
+    print(*judged(by_world, known, args.level_power), f"bundle {target}", sep="\n")
     return 0
 
 
-def judged(by_world: "Mapping[str, Sequence[Case]]", known: "Spread | None" = None) -> Iterator[str]:
+def judged(
+    by_world: "Mapping[str, Sequence[Case]]", known: "Spread | None" = None, power: float | None = None
+) -> Iterator[str]:
     """How far rank histograms of every world bend with what the others, and what is known, say: what to expect of the
     next one."""
     from dacycle.cycler.training.error_tails import bends
 
     for name, cases in by_world.items():
         others = [case for other, seen in by_world.items() if other != name for case in seen]
-        rest = Spread.of(others).beside(known) if others else known
+        rest = Spread.of(others, power).beside(known) if others else known
         if rest is not None:
             found = bends([case.sample for case in cases], rest.inflation, rest.tails)
             told = f"{found.mean():+.3f} on average, {np.abs(found).mean():.3f} in size"
@@ -97,12 +103,12 @@ class Spread:
     tails: FloatArray
 
     @classmethod
-    def of(cls, cases: "Sequence[Case]") -> "Spread":
-        """ValueError without a case."""
+    def of(cls, cases: "Sequence[Case]", power: float | None = None) -> "Spread":
+        """``power`` of the level, found where it is not given. ValueError without a case."""
         from dacycle.cycler.training.error_tails import error_tails
         from dacycle.cycler.training.local_spread import inflation
 
-        found = inflation(cases)
+        found = inflation(cases, power)
         return cls(len(cases), found, error_tails([case.sample for case in cases], found))
 
     def beside(self, known: "Spread | None") -> "Spread":

@@ -1,5 +1,6 @@
 """What members lack in spread by channel and place, against a world where it is known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,18 @@ def test_how_errors_follow_the_level_of_forecasts_errors_is_found_beside_the_sea
     summer, half = np.full(CHANNELS, 0.8, np.float32), ErrorLevel(found.usual.log + np.log(0.8 * 0.5))
     np.testing.assert_allclose(found.size(half, summer), 0.8 * 0.5**found.usual.power, rtol=1e-5)
     np.testing.assert_array_equal(found.size(None, summer), summer)
+
+
+def test_a_power_that_is_known_is_not_found_again() -> None:
+    """Errors that follow the level fully, and are said to follow its square root: the factor is the year's all the
+    same, and so is the level."""
+    departs = np.random.default_rng(0).normal(0, 0.3, 80)
+    cases = [case(k, size=np.exp(d), level=np.log(0.4) + d) for k, d in enumerate(departs)]
+    free, told = inflation(cases), inflation(cases, power=0.5)
+    assert free.usual is not None
+    assert told.usual == replace(free.usual, power=0.5)
+    assert free.usual.power == pytest.approx(1.0, abs=0.1)
+    np.testing.assert_allclose(told.square, free.square, rtol=0.15)
 
 
 def test_members_with_too_much_spread_are_given_none() -> None:
