@@ -15,6 +15,7 @@ __all__ = [
     "calibration",
     "expected_moments",
     "first_guess",
+    "moments_of",
     "pool",
     "statistics_of",
     "whitened",
@@ -69,10 +70,8 @@ class Regression:
 
     def add(self, forecast: Tensor, truth: Tensor, keep: float = 1.0) -> None:
         """A pair of normalised fields (channels, nlat, nlon); what came before counts ``keep`` as much as until now."""
-        degrees = len(self._moments)
-        degree = self._prior.harmonics.degree[: degrees**2]
-        a = self._prior.analyse(torch.cat([forecast, truth]))[..., : degrees**2].T
-        self._moments = (keep * self._moments).index_add(0, degree, a[:, :, None] * a[:, None, :])
+        seen = moments_of(self._prior, len(self._moments), torch.cat([forecast, truth]))
+        self._moments = keep * self._moments + seen
         self._count = keep * self._count + 1
 
     def statistics(self) -> ForecastStatistics:
@@ -80,6 +79,14 @@ class Regression:
         if self._count == 0:
             raise ValueError("forecast-error statistics need at least one pair of forecast and truth")
         return statistics_of(self._prior, self._moments, self._count)
+
+
+def moments_of(prior: GaussianPrior, degrees: int, fields: Tensor) -> Tensor:
+    """Second moments (degrees, k, k) of ``fields`` (k, nlat, nlon), k a multiple of the channels: of scaled
+    coefficients, summed over the modes of a degree."""
+    a = prior.analyse(fields)[..., : degrees**2].T
+    nothing = torch.zeros(degrees, a.shape[1], a.shape[1], device=a.device)
+    return nothing.index_add_(0, prior.harmonics.degree[: degrees**2], a[:, :, None] * a[:, None, :])
 
 
 def expected_moments(prior: GaussianPrior, statistics: ForecastStatistics) -> Tensor:

@@ -12,7 +12,14 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
-from dacycle.cycler.training.forecast_error import ForecastStatistics, calibration, expected_moments, pool, whitened
+from dacycle.cycler.training.forecast_error import (
+    ForecastStatistics,
+    calibration,
+    expected_moments,
+    moments_of,
+    pool,
+    whitened,
+)
 
 __all__ = ["guessed_moments", "local_statistics", "pair_moments", "stacked"]
 
@@ -20,15 +27,12 @@ __all__ = ["guessed_moments", "local_statistics", "pair_moments", "stacked"]
 def pair_moments(prior: GaussianPrior, degrees: int, forecast: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     """(nodes, degrees, 2 channels, 2 channels): summed over the modes of a degree, of normalised fields (channels,
     nlat, nlon) of forecast and truth; ``weights`` (nodes, nlat, nlon)."""
-    degree = prior.harmonics.degree[: degrees**2]
     square = (weights.square() * prior.weights).mean((-2, -1)).clamp_min(1e-6)
     moments = []
     for weight, share in zip(weights, square, strict=True):
         fields = torch.cat([forecast, truth]) * (weight / share.sqrt())
-        a = (prior.harmonics.analyse(fields) * prior.scale)[..., : degrees**2].T
-        of_node = torch.zeros(degrees, a.shape[1], a.shape[1], device=a.device)
         # An hour without such a place says nothing of it.
-        moments.append(share * of_node.index_add_(0, degree, a[:, :, None] * a[:, None, :]))
+        moments.append(share * moments_of(prior, degrees, fields))
     return torch.stack(moments)
 
 
