@@ -1,11 +1,13 @@
 """Files and folders that appear whole or not at all, also through kill -9 and power loss.
 
-A file is written under a hidden name in its own folder, flushed to disk, renamed, and the folder is flushed.
+A file is written under a hidden name in its own folder, flushed to disk, renamed, and the folder is flushed. The hidden
+name is the writer's own: where two write one file at once, both succeed and the later one's stays.
 """
 
 import contextlib
 import hashlib
 import os
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +34,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> Artefact:
     Whatever ``write`` raises passes through, and leaves neither the temporary nor a changed ``path``; OSError (a
     full disk, a missing permission) becomes a ProductError.
     """
-    temporary = path.with_name(f".{path.name}{SUFFIX}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)

@@ -19,6 +19,7 @@ from dacycle.cycler.training.dataset import Dataset, open_dataset
 from dacycle.cycler.training.instruments import Readings, read_instruments
 from dacycle.cycler.training.nature import open_nature
 from dacycle.cycler.training.sites import Sites, place_sites
+from dacycle.errors import SourceError
 from dacycle.obs.elevation import LAPSE_RATE, pressure_ratio
 from dacycle.obs.igra.stations import Station
 from dacycle.obs.igra.writer import write_archive
@@ -53,7 +54,7 @@ class SimulatedNetwork:
 def write_network(truth: Path | Dataset, out: Path, sites: int, seed: int, times: Sequence[datetime]) -> None:
     """Soundings of ``times`` below ``out`` in NCEI's layout: ``access/data-y2d`` and the station list.
 
-    ``truth``: a dataset, or where it is. ValueError when it lacks one of the times, SourceError when it is none.
+    ``truth``: a dataset, or where it is. SourceError when it lacks one of the times or is none.
     """
     network = simulate_network(truth, sites, seed, times)
     write_archive(out, network.soundings, network.stations, min(times).year)
@@ -101,7 +102,7 @@ def _observe(run: Dataset, sites: Sites, time: datetime, seed: int) -> tuple[Sou
 def _frame(run: Dataset, time: datetime) -> int:
     if time not in run.times:
         span = f"{run.times[0]:%Y-%m-%dT%H} to {run.times[-1]:%Y-%m-%dT%H}"
-        raise ValueError(f"{run.name} has no state at {time:%Y-%m-%dT%H}; it has {len(run.times)} from {span}")
+        raise SourceError(f"{run.name} has no state at {time:%Y-%m-%dT%H}; it has {len(run.times)} from {span}")
     return run.times.index(time)
 
 
@@ -223,7 +224,7 @@ def _joined(parts: Sequence[Soundings]) -> Soundings:
 def write_truth(truth: Path, out: Path, times: Sequence[datetime]) -> None:
     """The 17 channels of ``truth`` at ``times`` on their own grid, in the packing they were simulated in.
 
-    ValueError when a time is not there.
+    SourceError when a time is not there.
     """
     run = open_nature(truth)
     frames = [_frame(run, time) for time in times]

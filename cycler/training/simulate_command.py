@@ -47,6 +47,9 @@ def run(args: argparse.Namespace) -> int:
         from dacycle.cycler.training.network import write_network, write_truth
 
         step = timedelta(hours=args.interval_hours)
+        if args.end < args.start or args.interval_hours < 1:
+            told = f"{args.start:%Y-%m-%dT%H} to {args.end:%Y-%m-%dT%H} every {args.interval_hours} hours"
+            raise DacycleError(f"dacycle simulate soundings: expected --end at or after --start, and hours; got {told}")
         times = [args.start + k * step for k in range(int((args.end - args.start) / step) + 1)]
         write_network(args.truth, args.out / "archive", args.sites, args.seed, times)
         write_truth(args.truth, args.out / "truth.nc", times)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from dacycle.cycler.training.dataset import Dataset
 from dacycle.emulators.grid import EARTH_RADIUS_KM, bilinear
+from dacycle.errors import DacycleError
 from dacycle.obs.igra.stations import Station
 
 __all__ = ["PREFIX", "Sites", "place_sites"]
@@ -64,7 +65,7 @@ class Sites:
 
 
 def place_sites(run: Dataset, number: int, seed: int) -> Sites:
-    """``number`` sites, the same for the same seed; ValueError when the globe has no room for so many."""
+    """``number`` sites, the same for the same seed; DacycleError when the globe has no room for so many."""
     rng = np.random.default_rng([seed, 0])
     many = CANDIDATES_PER_SITE * number
     lat = np.rad2deg(np.arcsin(rng.uniform(-1, 1, many))).round(4)
@@ -75,7 +76,7 @@ def place_sites(run: Dataset, number: int, seed: int) -> Sites:
     wanted = np.flatnonzero(rng.random(many) < likely)
     chosen = _apart(lat[wanted], lon[wanted], number)
     if len(chosen) < number:
-        raise ValueError(f"there is room for {len(chosen)} sites {SPACING_KM:.0f} km apart; {number} were wanted")
+        raise DacycleError(f"there is room for {len(chosen)} sites {SPACING_KM:.0f} km apart; {number} were wanted")
     rows = wanted[chosen]
     orography = (run.orography.reshape(-1)[corners[rows]] * weights[rows]).sum(-1)
     # Spectral orography ripples around zero over the sea, where a real site stands a little above the water.

@@ -30,6 +30,17 @@ def test_a_failing_writer_leaves_the_old_content_and_no_temporary(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_of_two_that_write_one_file_at_once_the_later_stays(tmp_path: Path) -> None:
+    def slow(path: Path) -> None:
+        path.write_bytes(b"first")
+        write_bytes(tmp_path / "a", b"second")
+
+    artefact = write_atomically(tmp_path / "a", slow)
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert artefact.sha256 == hashlib.sha256(b"first").hexdigest()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device")

@@ -1,5 +1,6 @@
 """The simulated network: through the real ingest it must give back the truth, with errors of the sizes assumed."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import pytest
 
 import dacycle.cycler.training.sites as sites_module
 from dacycle.channels import DEFAULT_CHANNELS, channel
+from dacycle.cycler.main import main
 from dacycle.cycler.training.nature import NatureFile, open_nature
 from dacycle.cycler.training.network import simulate_network, write_network, write_truth
 from dacycle.cycler.training.sites import PREFIX, place_sites
 from dacycle.emulators.grid import bilinear, gaussian_grid
-from dacycle.errors import SourceError
+from dacycle.errors import DacycleError, SourceError
 from dacycle.obs.batch import ObservationBatch, Quality
 from dacycle.obs.conversion import observations
 from dacycle.obs.igra.archive import STATION_LIST, FolderSource
@@ -223,8 +225,25 @@ def test_the_truth_is_copied_exactly_and_described(truth: Path, run: NatureFile,
 
 
 def test_a_time_that_the_truth_lacks_is_named(truth: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no state at 1999-01-01T00; it has 4 from 2001-08-24T18 to 2001-08-25T12"):
+    with pytest.raises(SourceError, match="no state at 1999-01-01T00; it has 4 from 2001-08-24T18 to 2001-08-25T12"):
         write_truth(truth, tmp_path / "x.nc", [datetime(1999, 1, 1, tzinfo=UTC)])
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "told"),
+    [
+        ("2001-08-25T00", "2001-09-01T00", r"no state at 2001-08-26T00; it has 4 from"),
+        ("2001-08-25T12", "2001-08-25T00", r"expected --end at or after --start, and hours; got 2001-08-25T12 to"),
+    ],
+)
+def test_times_that_cannot_be_are_told_in_one_line_and_nothing_is_written(
+    truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], start: str, end: str, told: str
+) -> None:
+    out = tmp_path / "world"
+    command = ["simulate", "soundings", "--truth", str(truth), "--out", str(out), "--sites", "40"]
+    assert main([*command, "--start", start, "--end", end]) == 1
+    assert re.fullmatch(rf"dacycle: .*{told}.*\n", capsys.readouterr().err)
+    assert not out.exists()
 
 
 def test_what_is_no_nature_run_is_refused(tmp_path: Path) -> None:
@@ -235,5 +254,5 @@ def test_what_is_no_nature_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_crowded_globe_is_refused(run: NatureFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sites_module, "SPACING_KM", 6000.0)
-    with pytest.raises(ValueError, match=r"room for \d+ sites 6000 km apart; 50 were wanted"):
+    with pytest.raises(DacycleError, match=r"room for \d+ sites 6000 km apart; 50 were wanted"):
         place_sites(run, 50, 0)
