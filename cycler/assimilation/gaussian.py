@@ -116,8 +116,8 @@ class GaussianPrior(nn.Module):
         return fields[:, 0] + shrink[..., None] * x, fields[:, 1:], moved[:, 0]
 
     def noise(self, like: Tensor, generator: torch.Generator) -> Tensor:
-        """Unit noise, white on the sphere, of the shape of ``like``."""
-        white = torch.randn(like.shape, generator=generator, dtype=like.dtype)
+        """Unit noise, white on the sphere, of the shape of ``like``; drawn where the generator is."""
+        white = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=generator.device)
         return white.to(like.device) / self.weights.sqrt()
 
     def colour(self, white: Tensor) -> Tensor:

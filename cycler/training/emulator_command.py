@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--insolation", choices=["daily", "instantaneous"], default="daily")
     parser.add_argument("--no-advection", action="store_true", help="the published inputs only")
     parser.add_argument("--float32", action="store_true", help="no mixed precision, which suits older CPUs")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", help="where the network is trained: cpu, cuda, cuda:1 ...")
     parser.add_argument("--threads", type=int, default=0, help="0 leaves the choice to torch")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -52,10 +52,12 @@ def run(args: argparse.Namespace) -> int:
     """Train, print the table of scores, return the exit code."""
     import torch
 
+    from dacycle.cycler.training.device import training_device
     from dacycle.cycler.training.emulator import EmulatorSettings, train_emulator
 
     if args.threads:
         torch.set_num_threads(args.threads)
+    device = str(training_device(args.device))
     shape = (args.grid[0], args.grid[1])
 
     def read(locations: list[str]) -> list[EmulatorData]:
@@ -90,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         noise=args.noise,
         select_days=args.select_days,
         validations=args.validations,
-        device=args.device,
+        device=device,
         own_share=args.own_share,
         season_from_second=args.season_from_extra,
         rollouts=tuple((float(since), int(steps)) for since, steps in pairs),

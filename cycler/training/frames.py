@@ -47,10 +47,10 @@ def join(parts: Sequence[Frames]) -> Frames:
     return Frames(torch.cat([p.values for p in parts]), torch.cat([p.season for p in parts]))
 
 
-def batches(frames: Frames, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Values, in single precision, and seasons of ``size`` frames after the other."""
+def batches(frames: Frames, size: int, device: torch.device | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Values, in single precision, and seasons of ``size`` frames after the other, on ``device`` if given."""
     for values, season in zip(torch.split(frames.values, size), torch.split(frames.season, size), strict=True):
-        yield values.float(), season
+        yield values.to(device).float(), season.to(device)
 
 
 def thinned(frames: Frames, count: int) -> Frames:

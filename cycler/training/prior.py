@@ -22,17 +22,21 @@ from dacycle.cycler.training.optimiser import Optimiser
 from dacycle.cycler.training.widening import widened
 from dacycle.errors import BundleError
 
-__all__ = ["LEVELS", "PriorSettings", "begin_from", "evaluate", "train_prior"]
+__all__ = ["LEVELS", "PriorSettings", "add_gradient", "begin_from", "evaluate", "train_prior"]
 
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(frozen=True)
 class PriorSettings:
-    """Training budget and optimiser. Noise levels are drawn log-uniformly between ``lowest`` and ``highest``."""
+    """Training budget and optimiser. Noise levels are drawn log-uniformly between ``lowest`` and ``highest``.
+
+    A batch goes through the network in ``accumulate`` parts, whose gradients are added: the same step in less memory.
+    """
 
     seconds: float
     batch: int = 8
+    accumulate: int = 1
     learning_rate: float = 4e-3
     weight_decay: float = 1e-3
     lowest: float = 0.015
@@ -54,33 +58,29 @@ def train_prior(
     """Train within the time budget and return the exponential average of the weights.
 
     Resumes from ``checkpoint`` where it exists; the learning rate follows a cosine over the budget of time. With a
-    ``mirror`` every other batch, by chance, is of the world in it.
+    ``mirror`` every other batch, by chance, is of the world in it. Computes where ``prior`` is; ``frames`` stay.
     """
-    generator = torch.Generator().manual_seed(settings.seed)
+    device = prior.statics.device
+    generator = torch.Generator(device).manual_seed(settings.seed)
     network = prior.network
     average = {key: value.clone() for key, value in network.state_dict().items()}
     optimiser = Optimiser(network, settings.learning_rate, settings.weight_decay)
     spent, step = 0.0, 0
     if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
         network.load_state_dict(saved["network"])
         optimiser.load_state_dict(saved["optimiser"])
-        average, spent, step = saved["average"], saved["spent"], saved["step"]
+        average = {key: value.to(device) for key, value in saved["average"].items()}
+        spent, step = saved["spent"], saved["step"]
         generator.set_state(saved["generator"])
     begun, saved_at, losses = time.monotonic() - spent, spent, []
     while (spent := time.monotonic() - begun) < settings.seconds:
         optimiser.pace(_rate(settings, step, spent))
-        x0, season, sigma = _batch(frames, settings, generator)
-        if mirror is not None and torch.rand((), generator=generator) < 0.5:
-            loss = _loss(mirror.prior, mirror.states(x0), mirror.season(season), sigma, generator)
-        else:
-            loss = _loss(prior, x0, season, sigma, generator)
         network.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(add_gradient(prior, frames, settings, generator, mirror))
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         step += 1
-        losses.append(loss.item())
         _update(average, network.state_dict(), min(settings.average, step / (step + 10)))
         if spent - saved_at > settings.checkpoint_seconds:
             saved_at = spent
@@ -102,6 +102,26 @@ def train_prior(
             told = " ".join(f"{level:g}:{ratio:.2f}" for level, ratio in zip(LEVELS, ratios, strict=True))
             progress(f"{spent:.0f} s, step {step}, loss {sum(losses[-50:]) / len(losses[-50:]):.3f}, validation {told}")
     return _with(prior, average)
+
+
+def add_gradient(
+    prior: DiffusionPrior,
+    frames: Frames,
+    settings: PriorSettings,
+    generator: torch.Generator,
+    mirror: Mirror | None = None,
+) -> float:
+    """Draw a batch and add its loss's gradient to that of the network's parameters; returns the loss."""
+    x0, season, sigma = _batch(frames, settings, generator)
+    if mirror is not None and torch.rand((), generator=generator, device=generator.device) < 0.5:
+        prior, x0, season = mirror.prior, mirror.states(x0), mirror.season(season)
+    total = 0.0
+    parts = (each.tensor_split(settings.accumulate) for each in (x0, season, sigma))
+    for states, seasons, levels in zip(*parts, strict=True):
+        loss = _loss(prior, states, seasons, levels, generator) * (len(states) / len(x0))
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
+    return total
 
 
 def begin_from(prior: DiffusionPrior, path: Path) -> None:
@@ -126,11 +146,13 @@ def _rate(settings: PriorSettings, step: int, spent: float) -> float:
 
 
 def _batch(frames: Frames, settings: PriorSettings, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    index = torch.randint(len(frames), (settings.batch,), generator=generator)
+    n, device = settings.batch, generator.device
+    index = torch.randint(len(frames), (n,), generator=generator, device=device).cpu()
     low, high = math.log(settings.lowest), math.log(settings.highest)
     # One level per stratum: the loss of a batch varies less.
-    strata = (torch.arange(settings.batch) + torch.rand(settings.batch, generator=generator)) / settings.batch
-    return frames.values[index].float(), frames.season[index], torch.exp(low + (high - low) * strata)
+    strata = (torch.arange(n, device=device) + torch.rand(n, generator=generator, device=device)) / n
+    x0, season = frames.values[index].to(device).float(), frames.season[index].to(device)
+    return x0, season, torch.exp(low + (high - low) * strata)
 
 
 def _loss(prior: DiffusionPrior, x0: Tensor, season: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
@@ -160,8 +182,8 @@ def evaluate(prior: DiffusionPrior, validation: Frames, count: int = 24, seed: i
     for level in LEVELS:
         generator = torch.Generator().manual_seed(seed)
         ours = theirs = 0.0
-        for x0, season in batches(chosen, 4):
-            sigma = torch.full((len(x0),), level)
+        for x0, season in batches(chosen, 4, prior.statics.device):
+            sigma = torch.full((len(x0),), level, device=x0.device)
             x = x0 + level * gaussian.noise(x0, generator)
             for estimate, name in ((prior(x, sigma, season), "ours"), (gaussian.denoise(x, sigma), "theirs")):
                 error = ((estimate - x0).square() * gaussian.weights).mean().item()

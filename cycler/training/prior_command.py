@@ -55,7 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 96, 192, 256])
     parser.add_argument("--blocks", type=int, default=1)
     parser.add_argument("--batch", type=int, default=8)
+    told = "parts in which a batch goes through the network: the same step in less memory"
+    parser.add_argument("--accumulate", type=int, default=1, metavar="PARTS", help=told)
     parser.add_argument("--learning-rate", type=float, default=4e-3)
+    parser.add_argument("--device", default="cpu", help="where the network is trained: cpu, cuda, cuda:1 ...")
     parser.add_argument("--threads", type=int, default=0, help="0 leaves the choice to torch")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--full-precision", action="store_true", help="train and run the network in float32")
@@ -71,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from dacycle.cycler.training.balance import fit_balance, in_control
     from dacycle.cycler.training.climatology import fit_climatology
     from dacycle.cycler.training.dataset import open_dataset, span
+    from dacycle.cycler.training.device import training_device
     from dacycle.cycler.training.frames import estimate_gaussian, join, load_frames, thinned
     from dacycle.cycler.training.mirror import Mirror
     from dacycle.cycler.training.prior import LEVELS, PriorSettings, begin_from, evaluate, train_prior
@@ -79,6 +83,9 @@ def run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
+    device = training_device(args.device)
+    if not 1 <= args.accumulate <= args.batch:
+        raise DacycleError(f"--accumulate {args.accumulate}: expected 1 to {args.batch} parts of a --batch of so many")
     args.out.mkdir(parents=True, exist_ok=True)
     shape = (args.grid[0], args.grid[1])
     given = args.data, args.helpers, args.validation
@@ -137,11 +144,12 @@ def run(args: argparse.Namespace) -> int:
     prior = DiffusionPrior(gaussian, features, **network, balance=balance, states=states if balance else None)
     if args.initial:
         begin_from(prior, args.initial)
-    settings = PriorSettings(args.seconds, args.batch, args.learning_rate, seed=args.seed)
+    prior.to(device)
+    settings = PriorSettings(args.seconds, args.batch, args.accumulate, args.learning_rate, seed=args.seed)
     mirror = Mirror(prior, DEFAULT_CHANNELS) if args.mirrored else None
     prior = train_prior(prior, training, validation, settings, args.out / "prior.pt", _progress, mirror)
-    prior.response = fit_response(prior, thinned(validation, RESPONSE_STATES))
-    save_file({k: v.detach().contiguous() for k, v in prior.state_dict().items()}, args.out / "prior.safetensors")
+    prior.response = fit_response(prior, thinned(validation, RESPONSE_STATES)).to(device)
+    save_file({k: v.detach().cpu().contiguous() for k, v in prior.state_dict().items()}, args.out / "prior.safetensors")
     ratios = evaluate(prior, validation)
     scores = {f"{level:g}": round(ratio, 4) for level, ratio in zip(LEVELS, ratios, strict=True)}
     told = {

@@ -32,7 +32,9 @@ LEAST = 1e-4
 
 @torch.no_grad()
 def fit_response(prior: DiffusionPrior, frames: Frames, seed: int = 11) -> Response:
-    """From states ``frames`` in the prior's variables; what response the prior has already does not matter."""
+    """From states ``frames`` in the prior's variables; what response the prior has already does not matter. On the CPU,
+    wherever the prior is.
+    """
     found = [regress(*_moments(prior, frames, level, seed), len(frames)) for level in LEVELS]
     gaussian, network = (torch.stack(part) for part in zip(*found, strict=True))
     return Response(torch.tensor(LEVELS), gaussian, network)
@@ -77,14 +79,14 @@ def _moments(prior: DiffusionPrior, frames: Frames, level: float, seed: int) -> 
     generator = torch.Generator().manual_seed(seed)
     products: Tensor | float = 0.0
     error: Tensor | float = 0.0
-    for x0, season in batches(frames, BATCH):
-        sigma = torch.full((len(x0),), level)
+    for x0, season in batches(frames, BATCH, prior.statics.device):
+        sigma = torch.full((len(x0),), level, device=x0.device)
         _, residual, g = prior.parts(x0 + level * gaussian.noise(x0, generator), sigma, season)
         r, left = gaussian.analyse(residual), gaussian.analyse(x0) - g
         pairs = ((g, g), (g, r), (r, r), (left, g), (left, r))
         products = products + torch.stack([_per_degree(p, q) for p, q in pairs])
         error = error + _per_degree(left, left)
-    return torch.as_tensor(products), torch.as_tensor(error)
+    return torch.as_tensor(products).cpu(), torch.as_tensor(error).cpu()
 
 
 def _per_degree(p: Tensor, q: Tensor) -> Tensor:

@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import save_file
 
 from dacycle.cycler.assimilation.prior import DiffusionPrior, season_features, static_features
+from dacycle.cycler.training.device import training_device
 from dacycle.cycler.training.frames import Frames, estimate_gaussian
-from dacycle.cycler.training.prior import PriorSettings, begin_from, evaluate, train_prior
+from dacycle.cycler.training.prior import PriorSettings, add_gradient, begin_from, evaluate, train_prior
 from dacycle.emulators.grid import gaussian_grid
-from dacycle.errors import BundleError
+from dacycle.errors import BundleError, DacycleError
 
 GRID = gaussian_grid(8, 16)
 
@@ -58,6 +59,30 @@ def test_an_interrupted_training_goes_on(tmp_path: Path) -> None:
     longer = PriorSettings(seconds=saved["spent"] + 1.5, batch=4, checkpoint_seconds=0.2)
     train_prior(make_prior(frames), frames, frames, longer, tmp_path / "prior.pt", again.append)
     assert int(again[0].split("step ")[1].split(",")[0]) > done
+
+
+def test_a_batch_in_parts_has_the_gradient_of_the_whole() -> None:
+    # 16 x 8 x 16 points of two channels: torch draws the noise of parts of such sizes like that of the whole.
+    frames, found = toy_frames(32, 0), []
+    for parts in (1, 2, 4):
+        prior = make_prior(frames)
+        with torch.no_grad():
+            prior.network.head.conv.weight.fill_(0.01)
+        settings = PriorSettings(seconds=1.0, batch=16, accumulate=parts)
+        loss = add_gradient(prior, frames, settings, torch.Generator().manual_seed(3))
+        found.append((loss, [p.grad for p in prior.network.parameters() if p.grad is not None]))
+    (whole, gradients), *others = found
+    assert max(float(gradient.abs().max()) for gradient in gradients) > 0.01
+    for loss, parts_gradients in others:
+        assert loss == pytest.approx(whole, rel=1e-5)
+        torch.testing.assert_close(parts_gradients, gradients, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "nowhere"])
+def test_a_device_that_is_not_there_is_told_in_one_line(name: str) -> None:
+    with pytest.raises(DacycleError, match=rf"^--device {name}: expected cpu, or cuda or cuda:N with a GPU .*$"):
+        training_device(name)
+    assert training_device("cpu").type == "cpu"
 
 
 def test_the_covariance_per_degree_of_a_known_pattern() -> None:
