@@ -16,7 +16,7 @@ from dacycle.cycler.training.dataset import Dataset, open_dataset
 from dacycle.cycler.training.super_resolution import Refiner
 from dacycle.emulators.emulator import Emulator
 
-__all__ = ["UnseenWorld", "unseen_worlds"]
+__all__ = ["UnseenWorld", "folder", "unseen_worlds"]
 
 
 @dataclass(frozen=True)
@@ -49,5 +49,13 @@ def unseen_worlds(args: argparse.Namespace, bundle: Bundle, emulator: Emulator) 
         batches = observed(bundle, nature, args.days, args.sites, network)
         nothing = np.empty(0, np.float32)
         world = World(bundle, emulator, batches, nothing, args.members, 0, lambda: Refiner(bundle, None))
-        folder = args.out / f"{Path(nature.name).stem}-{network}"
-        yield UnseenWorld(f"{nature.name}, network {network}", nature, world, folder)
+        yield UnseenWorld(
+            f"{nature.name}, network {network}", nature, world, args.out / folder(location, nature, network)
+        )
+
+
+def folder(location: str, nature: Dataset, network: int) -> str:
+    """Its name: of run and network, and of the period where the location takes one of the run."""
+    stem = Path(nature.name).stem
+    period = f"-{nature.times[0]:%Y%m%d}-{nature.times[-1]:%Y%m%d}" if "@" in location else ""
+    return f"{stem}{period}-{network}"
