@@ -52,7 +52,8 @@ install-systemd: $(PREFIX)/bin/dacycle
 	test -e $(DESTDIR)/etc/dacycle/dacycle.env \
 		|| install -m 640 deploy/systemd/dacycle.env $(DESTDIR)/etc/dacycle/dacycle.env
 	test -e $(DESTDIR)/etc/dacycle/dacycle.toml \
-		|| $(PREFIX)/bin/dacycle config default > $(DESTDIR)/etc/dacycle/dacycle.toml
+		|| $(PREFIX)/bin/dacycle config default | sed 's|^state = "state" *#|state = "/var/lib/dacycle" #|' \
+			> $(DESTDIR)/etc/dacycle/dacycle.toml
 	test -n "$(DESTDIR)" \
 		|| { systemd-sysusers dacycle.conf && systemd-tmpfiles --create dacycle.conf && systemctl daemon-reload; }
 

@@ -8,7 +8,7 @@ from dacycle.errors import SourceError
 from dacycle.obs.igra.archive import FolderSource
 from dacycle.obs.soundings import WINDOW_HOURS, Problem, Soundings
 
-__all__ = ["WINDOW_HOURS", "SoundingSource", "open_source"]
+__all__ = ["WINDOW_HOURS", "SoundingSource", "is_address", "open_source"]
 
 
 class SoundingSource(Protocol):
@@ -39,6 +39,11 @@ class SoundingSource(Protocol):
         ...
 
 
+def is_address(location: str) -> bool:
+    """Whether it is a server's, not a folder."""
+    return location.startswith(("http://", "https://"))
+
+
 def open_source(kind: str, location: str, mirror: Path) -> SoundingSource:
     """The source of that kind at a folder or an http(s) address; ``mirror`` is where a server's files are kept.
 
@@ -47,7 +52,7 @@ def open_source(kind: str, location: str, mirror: Path) -> SoundingSource:
     """
     if kind != "igra":
         raise SourceError(f"unknown source kind {kind!r}; expected igra: set [source] kind")
-    if location.startswith(("http://", "https://")):
+    if is_address(location):
         # Only those who use a server pay for importing the client.
         from dacycle.obs.igra.http import HttpSource
 

@@ -4,12 +4,13 @@ import json
 from datetime import datetime
 
 from dacycle.cycler.config import Config
-from dacycle.cycler.cycle.history import History
+from dacycle.cycler.cycle.history import LEDGER_NAME, History
 from dacycle.cycler.cycle.lock import InUseError
 from dacycle.cycler.cycle.possible import require_possible
 from dacycle.cycler.cycle.records import CycleRecord
 from dacycle.cycler.cycle.report import status_json
 from dacycle.cycler.cycle.requests import REFUSED, Kind, ask, check
+from dacycle.cycler.cycle.schema import require_ledger
 from dacycle.cycler.cycle.states import PUBLISHED
 from dacycle.cycler.cycle.status_text import status_lines
 from dacycle.errors import DacycleError, StateError
@@ -57,6 +58,7 @@ def intervene(config: Config, kind: Kind, time: datetime, stage: str | None, now
     from dacycle.cycler.cycle.watching import watching
 
     check(kind, stage)
+    require_ledger(config.paths.state / LEDGER_NAME)
     try:
         with watching() as observer, open_engine(config, now, observer) as engine:
             ask(config.paths.state, kind, time, now, stage, "the command line")

@@ -39,8 +39,7 @@ def _do(engine: Engine, request: Request, now: datetime) -> str:
         return _release(engine, request, found, now)
     if request.kind == "skip":
         return _skip(engine, request, found, now)
-    if found is None:
-        raise StateError(f"there is no delayed cycle of {request.time:%Y-%m-%dT%H} yet; `dacycle cycle` runs one")
+    assert found is not None
     return _rerun(engine, request, found)
 
 
@@ -53,8 +52,7 @@ def _hold(engine: Engine, request: Request, found: CycleRecord | None, now: date
 
 
 def _release(engine: Engine, request: Request, found: CycleRecord | None, now: datetime) -> str:
-    if found is None or not found.held:
-        raise StateError(f"{request.time:%Y-%m-%dT%H} is not held")
+    assert found is not None
     engine.ledger.hold(found.id, held=False)
     if found.state not in FINISHED and found.time < stale_before(engine.config, now):
         # Without the mark the catch-up limit would take at once what an operator has just let go on.

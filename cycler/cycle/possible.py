@@ -6,6 +6,7 @@ from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.owed import first_time
 from dacycle.cycler.cycle.records import parse_time
+from dacycle.cycler.cycle.requests import requests
 from dacycle.cycler.cycle.states import Stream
 from dacycle.errors import ConfigError, StateError
 
@@ -26,12 +27,19 @@ def require_possible(history: History, config: Config, kind: str, time: datetime
 
     A cycle that is not there yet can be held or skipped from the first analysis, or the oldest cycle that has run, to
     the last; without a last one as far ahead as the catch-up limit reaches back. Where nothing says yet where cycling
-    begins, any time.
+    begins, any time. A cycle that is not there is not run again, and one that is not held is not released.
     """
     require_grid(config, time)
-    if kind not in ("hold", "skip") or history.cycle(time, Stream.DELAYED) is not None:
+    found, label = history.cycle(time, Stream.DELAYED), f"{time:%Y-%m-%dT%H}"
+    if kind == "release":
+        asked = (request.kind == "hold" and request.time == time for request in requests(history, waiting=True))
+        if not (found is not None and found.held) and not any(asked):
+            raise StateError(f"{label} is not held")
         return
-    label = f"{time:%Y-%m-%dT%H}"
+    if found is not None:
+        return
+    if kind == "rerun":
+        raise StateError(f"there is no delayed cycle of {label}: nothing to run again")
     if (first := _oldest(history, config)) is None:
         return  # nothing has run, and nothing says yet where cycling begins
     if time < first:

@@ -139,9 +139,15 @@ def connect_asker(path: Path) -> sqlite3.Connection:
     return _connect_existing(path, "rw")
 
 
-def _connect_existing(path: Path, mode: str) -> sqlite3.Connection:
+def require_ledger(path: Path) -> None:
+    """StateError where no ledger is: commands that are about cycles begin none."""
     if not path.is_file():
-        raise StateError(f"no ledger at {path}: nothing has run with this state directory yet")
+        told = "nothing has run with this state directory yet; is [paths] state (or DACYCLE_PATHS__STATE) the daemon's?"
+        raise StateError(f"no ledger at {path.absolute()}: {told}")
+
+
+def _connect_existing(path: Path, mode: str) -> sqlite3.Connection:
+    require_ledger(path)
     with ledger_errors(path):
         uri = f"{path.absolute().as_uri()}?mode={mode}"
         connection = sqlite3.connect(uri, timeout=5.0, isolation_level=None, uri=True)

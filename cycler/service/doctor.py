@@ -14,13 +14,13 @@ from dacycle.cycler.bundle import Bundle, open_bundle
 from dacycle.cycler.config import Config
 from dacycle.cycler.config_file import load_config
 from dacycle.cycler.cycle.history import LEDGER_NAME, History
-from dacycle.cycler.cycle.lock import InUseError, exclusive
+from dacycle.cycler.cycle.lock import foreign_owner, holder, require_own
 from dacycle.cycler.cycle.models import Models, threads
 from dacycle.cycler.cycle.owed import complete, stale_before
 from dacycle.cycler.cycle.repair import damage
 from dacycle.cycler.cycle.space import needed_bytes
 from dacycle.errors import DacycleError
-from dacycle.obs.source import open_source
+from dacycle.obs.source import is_address, open_source
 
 __all__ = ["Finding", "doctor", "examine"]
 
@@ -120,7 +120,9 @@ def _networks(config: Config, bundle: Bundle) -> str:
 
 
 def _source(config: Config, now: datetime) -> Finding:
-    location = config.source.location
+    location, owner = config.source.location, foreign_owner(config.paths.state)
+    if owner is not None and is_address(location):
+        return Finding("source", "skip", f"{location} is mirrored into the state directory, which belongs to {owner}")
     try:
         source = open_source(config.source.kind, location, config.paths.state / "mirror")
         problems = source.refresh()
@@ -151,11 +153,9 @@ def _over(config: Config) -> bool:
 
 def _state(config: Config) -> str:
     state = config.paths.state
-    try:
-        with exclusive(state):
-            used = "free to use"
-    except InUseError:
-        used = "in use by a running dacycle"
+    used = "free to use" if (process := holder(state)) is None else f"in use by a running dacycle (process {process})"
+    if process is None:
+        require_own(state)
     if not (state / LEDGER_NAME).is_file():
         return f"{state}: {used}, no ledger yet"
     if (found := damage(state / LEDGER_NAME)) is not None:

@@ -62,12 +62,12 @@ class FolderSource:
         self._lock = threading.Lock()
         if not root.is_dir():
             raise SourceError(
-                f"source {root}: expected a folder in the archive's layout ({Y2D}, {POR}), "
+                f"source {root.absolute()}: expected a folder in the archive's layout ({Y2D}, {POR}), "
                 f"found {'a file' if root.exists() else 'nothing'}: set [source] location"
             )
         if not self._entries():
             raise SourceError(
-                f"source {root}: expected <ID>-data*.txt.zip in {Y2D} or {POR}, found none: "
+                f"source {root.absolute()}: expected <ID>-data*.txt.zip in {Y2D} or {POR}, found none: "
                 "the archive is empty or [source] location is not its root"
             )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from dacycle.cycler.config_file import load_config
 from dacycle.cycler.cycle.history import History
 from tests.cycle.small_world import START, config, hours, soundings, toml
 from tests.tools import require_tool
@@ -87,6 +88,8 @@ def test_install_target_puts_everything_in_its_place_and_keeps_what_is_configure
         "usr/share/doc/dacycle/workers.conf",
     }
     mine = installed / "etc/dacycle/dacycle.toml"
+    # Not in the environment, which other commands than the daemon do not have.
+    assert load_config(mine).paths.state == Path("/var/lib/dacycle")
     mine.write_text("[log]\nlevel = 'debug'\n")
     prefix = f"PREFIX={Path(sys.executable).parent.parent}"
     command = ["make", "--silent", "-C", str(ROOT), "install-systemd", prefix, f"DESTDIR={installed}"]
@@ -206,6 +209,12 @@ def test_service_starts_works_survives_and_stops_under_systemd(tmp_path: Path, t
         machine.until("test -e /var/lib/dacycle/products/2021/03/01/12/manifest.json && echo done", "done")
         machine.until("systemctl show -P StatusText dacycle", "idle")
 
+        # Root asks, from anywhere: the same state directory; what the daemon is to do is entered beside it.
+        ask = f"cd / && PYTHONPATH={ROOT}/src /opt/dacycle/bin/dacycle {{}} --config /etc/dacycle/dacycle.toml 2>&1"
+        assert "2021-03-01T12  delayed" in machine.sh(ask.format("status"))
+        assert "the running dacycle answers it" in machine.sh(ask.format("hold 2021-03-01T12"))
+        assert machine.sh("find /var/lib/dacycle -not -user dacycle") == ""
+
         machine.sh(f"kill -KILL {first}")
         machine.until("systemctl show -P NRestarts dacycle", "1")
         machine.until("systemctl is-active dacycle", "active")
@@ -218,6 +227,7 @@ def test_service_starts_works_survives_and_stops_under_systemd(tmp_path: Path, t
         assert "Watchdog timeout" in machine.log()
 
         machine.sh("systemctl stop dacycle")
+        assert "belongs to dacycle: run this as dacycle" in machine.sh(ask.format("release 2021-03-01T12"), check=False)
         assert (machine.show("Result"), machine.show("ExecMainStatus")) == ("success", "0")
         assert machine.sh("stat -c '%U %a' /var/lib/dacycle") == "dacycle 750"
         machine.sh(f"cp -r /var/lib/dacycle {trial}/kept")

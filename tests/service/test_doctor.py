@@ -1,5 +1,7 @@
 """The doctor finds what is wrong and says how to mend it."""
 
+import os
+import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +13,7 @@ from dacycle.cycler.cycle.ledger import Ledger
 from dacycle.cycler.cycle.lock import exclusive
 from dacycle.cycler.cycle.states import Stream
 from dacycle.cycler.service.doctor import Finding, doctor, examine
+from dacycle.errors import StateError
 from tests.cycle.small_world import config, hours, soundings, toml
 
 NOW = hours(24 * 365 * 5)
@@ -58,6 +61,25 @@ def test_running_daemon_is_no_fault(tmp_path: Path, chosen: Config) -> None:
         state = findings(path)["state"]
     assert state.right
     assert "in use by a running dacycle" in state.text
+
+
+def test_nothing_is_left_where_it_looked(tmp_path: Path, chosen: Config) -> None:
+    assert findings(toml(tmp_path / "c.toml", chosen))["state"].right
+    assert not chosen.paths.state.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder to another user")
+def test_root_is_told_whose_the_state_directory_is(tmp_path: Path, chosen: Config) -> None:
+    chosen.paths.state.mkdir()
+    os.chown(chosen.paths.state, 65534, 65534)
+    source = chosen.source.model_copy(update={"location": "http://127.0.0.1:9/"})
+    found = findings(toml(tmp_path / "c.toml", chosen.model_copy(update={"source": source})))
+    told = r"belongs to nobody: run this as nobody \(`runuser -u nobody -- dacycle ...`\), or set \[paths\] state$"
+    assert (found["state"].mark, found["source"].mark) == ("FAIL", "skip")
+    assert re.search(told, found["state"].text)
+    with pytest.raises(StateError, match=told), exclusive(chosen.paths.state):
+        pass
+    assert not list(chosen.paths.state.iterdir())
 
 
 def test_broken_things_are_named(tmp_path: Path, chosen: Config, capsys: pytest.CaptureFixture[str]) -> None:

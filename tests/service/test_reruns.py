@@ -212,7 +212,7 @@ def test_hold_release_and_skip(opened: Open, archive: Path) -> None:
     answers = {r.id: r.answer for r in requests(engine.ledger)}
     assert answers[1].startswith("2021-03-01T12 delayed is held: it and those after it wait, and none expires")
     assert answers[2] == "refused: 2021-03-01T00 is not held"
-    assert answers[3].startswith("refused: there is no delayed cycle of 2021-03-02T12 yet")
+    assert answers[3].startswith("refused: there is no delayed cycle of 2021-03-02T12")
     assert answers[4].startswith("refused: 2021-03-01T05:00 is no analysis time")
     assert any(text.startswith("hold of 2021-03-01T12, asked by anna: ") for text in texts(engine))
     ask(engine.state, "release", hours(12), clock.now)
