@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from dacycle.cycler.assimilation.methods import METHODS, SOLVERS, denoiser_calls, known_method, known_solver
+from dacycle.cycler.products.issuer import NOBODY
 
 __all__ = ["A_TIME", "Config", "ModelObservation", "model_of", "tables"]
 
@@ -264,6 +265,20 @@ class Products(Section):
     retention_days: float = Field(default=0, ge=0, description="older products go; 0 keeps everything")
 
 
+class Issuer(Section):
+    """Who answers for the products, as netCDF and GRIB2 say it."""
+
+    institution: str = Field(default=NOBODY.institution, min_length=1, description="its name")
+    email: str = Field(default=NOBODY.email, min_length=1, description="whom users of the products write to")
+    url: str = Field(default=NOBODY.url, min_length=1, description="where more is told of them")
+    licence: str = Field(default=NOBODY.licence, min_length=1, description="under which others may use them")
+    naming_authority: str = Field(default=NOBODY.naming_authority, min_length=1, description="of their ids, as int.wmo")
+    centre: int = Field(
+        default=NOBODY.centre, ge=0, le=65535, description="originating centre, WMO table C-11; 65535: missing"
+    )
+    subcentre: int = Field(default=NOBODY.subcentre, ge=0, le=65535, description="its own number, table C-12; 0: none")
+
+
 class Service(Section):
     host: str = Field(default="127.0.0.1", description="address of the status page, the API and the metrics")
     port: int = Field(default=8642, ge=0, le=65535, description="0: any free one")
@@ -296,6 +311,7 @@ class Config(Section):
     letkf: Letkf = Letkf()
     quality: Checks = Checks()
     products: Products = Products()
+    issuer: Issuer = Issuer()
     service: Service = Service()
     log: Log = Log()
 

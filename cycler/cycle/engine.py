@@ -43,7 +43,7 @@ __all__ = ["FARTHEST", "Engine", "open_engine", "run_cycle"]
 FARTHEST = timedelta(days=30)
 """So long a forecast says nothing any more."""
 
-DECIDING = {"ensemble", "assimilation", "letkf", "quality", "products"}
+DECIDING = {"ensemble", "assimilation", "letkf", "quality", "products", "issuer"}
 INDIFFERENT = {"ensemble": {"executor", "address", "workers"}, "products": {"retention_days", "archive"}}
 """The configuration's part that decides a cycle's bytes, and of that what only decides how long they take, or stay."""
 

@@ -12,6 +12,7 @@ from dacycle.cycler.products.catalogue import lying
 from dacycle.cycler.products.derived import derive, ingredients
 from dacycle.cycler.products.ensemble import Ensemble
 from dacycle.cycler.products.folders import Stream, product_folder
+from dacycle.cycler.products.issuer import Issuer
 from dacycle.cycler.products.observations import ObservationTable
 from dacycle.cycler.products.provenance import Provenance
 from dacycle.cycler.products.publish import ProductRequest
@@ -103,6 +104,7 @@ def _provenance(task: Task) -> Provenance:
         config_digest=task.config_digest,
         background=task.record.background,
         inputs=inputs,
+        issuer=Issuer(**config.issuer.model_dump()),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.config import Config
 
-__all__ = ["needed_bytes", "unusable"]
+__all__ = ["needed_bytes", "room", "unusable"]
 
 BYTES_PER_VALUE = 16
 """Members while they are drawn, netCDF and GRIB of members, mean and spread."""
@@ -22,6 +22,12 @@ def needed_bytes(config: Config, bundle: Bundle) -> int:
     nlat, nlon = bundle.grid.shape
     values = config.ensemble.members * len(bundle.channels) * nlat * nlon
     return BYTES_PER_VALUE * values + FIXED_BYTES + LEDGER_BYTES
+
+
+def room(folder: Path) -> tuple[int, int]:
+    """Free bytes, and these with the used ones: what is reserved for the superuser is neither, as in ``df``."""
+    disk = shutil.disk_usage(folder)
+    return disk.free, disk.used + disk.free
 
 
 def unusable(state: Path, needed: int) -> str | None:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from dacycle.channels import Channel
 from dacycle.cycler.products.atomic import Artefact, write_atomically
 from dacycle.cycler.products.ensemble import Ensemble, Kind
+from dacycle.cycler.products.issuer import NOBODY, Issuer
 from dacycle.cycler.products.parameters import parameter
 from dacycle.cycler.products.thresholds import Threshold
 from dacycle.emulators.grid import Grid, gaussian_grid
@@ -33,7 +34,6 @@ BITS = 16
 """Bits per value. For sp over high mountains this is 1 Pa, for q in the tropics 5e-7 kg/kg, both far below any
 observation error; and some readers silently return nonsense for CCSDS packing of 17 bits and more."""
 
-MISSING_CENTRE = 65535
 SPHERE_OF_6371229_M = 6
 OWN_PROCESS = 100  # generatingProcessIdentifier, 1 to 254 are the centre's own choice
 MOST_MEMBERS = 254  # one octet, whose 255 means missing
@@ -51,8 +51,11 @@ class Message:
     values: npt.NDArray[np.float32]
 
 
-def write_grib(path: Path, ensembles: Sequence[Ensemble], kind: Kind, test: bool = False) -> Artefact:
-    """One file of ``kind`` for all valid times; ``test`` marks the data as no operational product (code table 1.3).
+def write_grib(
+    path: Path, ensembles: Sequence[Ensemble], kind: Kind, test: bool = False, issuer: Issuer = NOBODY
+) -> Artefact:
+    """One file of ``kind`` for all valid times; ``test`` marks the data as no operational product (code table 1.3);
+    ``issuer``: the originating centre.
 
     ProductError when a value cannot be packed, or when anything reads back differently from what was meant.
     """
@@ -60,18 +63,18 @@ def write_grib(path: Path, ensembles: Sequence[Ensemble], kind: Kind, test: bool
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
             for ensemble in ensembles:
-                with _template(ensemble, kind, test) as handle:
+                with _template(ensemble, kind, test, issuer) as handle:
                     before: dict[str, Value] = {}
                     for message in _messages(ensemble, kind):
-                        _encode(handle, message, before, path)
+                        _encode(handle, message, before, issuer, path)
                         before = message.keys
                         eccodes.codes_write(handle, file)
-        _check(temporary, path, ensembles, kind, test)
+        _check(temporary, path, ensembles, kind, test, issuer)
 
     return write_atomically(path, write)
 
 
-def _identification(ensemble: Ensemble, kind: Kind, test: bool) -> dict[str, Value]:
+def _identification(ensemble: Ensemble, kind: Kind, test: bool, issuer: Issuer) -> dict[str, Value]:
     """The keys that all messages of an ensemble share."""
     forecast = ensemble.hours is not None
     if ensemble.members > MOST_MEMBERS:
@@ -80,8 +83,8 @@ def _identification(ensemble: Ensemble, kind: Kind, test: bool) -> dict[str, Val
         )
     return {
         "tablesVersion": 32,
-        "centre": MISSING_CENTRE,
-        "subCentre": 0,
+        "centre": issuer.centre,
+        "subCentre": issuer.subcentre,
         "significanceOfReferenceTime": 1 if forecast else 0,
         "dataDate": int(f"{ensemble.reference:%Y%m%d}"),
         "dataTime": int(f"{ensemble.reference:%H%M}"),
@@ -147,10 +150,10 @@ def _limit(threshold: Threshold) -> dict[str, Value]:
 
 
 @contextmanager
-def _template(ensemble: Ensemble, kind: Kind, test: bool) -> Iterator[int]:
+def _template(ensemble: Ensemble, kind: Kind, test: bool, issuer: Issuer) -> Iterator[int]:
     handle = eccodes.codes_grib_new_from_samples("GRIB2")
     try:
-        for key, value in _identification(ensemble, kind, test).items():
+        for key, value in _identification(ensemble, kind, test, issuer).items():
             eccodes.codes_set(handle, key, value)
         yield handle
     finally:
@@ -173,12 +176,15 @@ def _messages(ensemble: Ensemble, kind: Kind) -> Iterator[Message]:
             yield Message({**keys, **own}, state[index])
 
 
-def _encode(handle: int, message: Message, before: dict[str, Value], path: Path) -> None:
+def _encode(handle: int, message: Message, before: dict[str, Value], issuer: Issuer, path: Path) -> None:
     """Set what differs from the message ``before`` in the same handle, then the values."""
     try:
+        # Names are WMO's: at some centres a name such as sp means something else to the library, while it is set.
+        eccodes.codes_set(handle, "centre", NOBODY.centre)
         for key, value in message.keys.items():
             if before.get(key) != value:
                 eccodes.codes_set(handle, key, value)
+        eccodes.codes_set(handle, "centre", issuer.centre)
         # A constant field drops its packing from the handle, hence anew for every message.
         if eccodes.codes_get_string(handle, "packingType") != "grid_ccsds":
             eccodes.codes_set(handle, "packingType", "grid_ccsds")
@@ -188,11 +194,11 @@ def _encode(handle: int, message: Message, before: dict[str, Value], path: Path)
         raise ProductError(f"cannot write {path}: ecCodes refuses {message.keys}: {error}") from error
 
 
-def _check(written: Path, path: Path, ensembles: Sequence[Ensemble], kind: Kind, test: bool) -> None:
+def _check(written: Path, path: Path, ensembles: Sequence[Ensemble], kind: Kind, test: bool, issuer: Issuer) -> None:
     """Read everything back; ProductError names the first key or value that differs."""
     with written.open("rb") as file:
         for ensemble in ensembles:
-            shared = _identification(ensemble, kind, test)
+            shared = _identification(ensemble, kind, test, issuer)
             for message in _messages(ensemble, kind):
                 handle = eccodes.codes_grib_new_from_file(file)
                 if handle is None:
@@ -211,6 +217,8 @@ def _compare(handle: int, keys: dict[str, Value], message: Message, path: Path) 
         keys = {**keys, "packingType": "grid_ccsds", "bitsPerValue": BITS}
     for key, value in keys.items():
         got = eccodes.codes_get(handle, key, type(value))
+        if key == "centre":
+            eccodes.codes_set(handle, key, NOBODY.centre)  # the names that follow are WMO's, as they were set
         if got != value and not (isinstance(value, float) and abs(got - value) <= GRID_TOLERANCE):
             raise ProductError(f"{path}: {message.keys} reads back with {key} = {got}, expected {value}")
     # The reference value is a 32-bit float, rounded once when packing.

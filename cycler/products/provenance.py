@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dacycle.cycler.products.issuer import NOBODY, UNSTATED, Issuer
+
 __all__ = ["Provenance", "extent", "global_attributes", "stamp", "vertical_extent"]
 
 
@@ -33,6 +35,7 @@ class Provenance:
     config_digest: str
     background: str
     inputs: Mapping[str, str]
+    issuer: Issuer = NOBODY
 
     @property
     def inputs_digest(self) -> str:
@@ -52,7 +55,8 @@ def global_attributes(
 
     Every date is nominal. A creation date taken from the clock would make the same cycle's files differ.
     """
-    worlds = {"simulated": "It was trained on a simulated atmosphere. "}
+    issuer = provenance.issuer
+    worlds = {"simulated": "The bundle was trained on a simulated atmosphere. "}
     return {
         "Conventions": "CF-1.11, ACDD-1.3",
         "title": title,
@@ -61,32 +65,32 @@ def global_attributes(
         "keywords_vocabulary": "GCMD Science Keywords",
         "standard_name_vocabulary": "CF Standard Name Table",
         "id": f"dacycle-{provenance.bundle}-{nominal:%Y%m%d%H}",
-        "naming_authority": "dacycle",
+        "naming_authority": issuer.naming_authority,
         "history": f"{stamp(nominal)} dacycle {provenance.version} (nominal time: that of the cycle)",
         "source": f"dacycle {provenance.version}, method {provenance.method}, bundle {provenance.bundle}",
         "processing_level": "4: model output constrained by observations",
-        "comment": f"{worlds.get(provenance.world, '')}Its dates derive from the cycle, none from a clock.",
+        "comment": f"{worlds.get(provenance.world, '')}All dates derive from the cycle, none from a clock.",
         "acknowledgment": "Observations: Integrated Global Radiosonde Archive, NOAA NCEI, where the inputs say so",
-        "license": "As the operator of this installation decides",
+        "license": issuer.licence,
         "date_created": stamp(nominal),
         "date_modified": stamp(nominal),
         "date_issued": stamp(nominal),
         "date_metadata_modified": stamp(nominal),
-        "institution": "not stated",
-        "creator_name": "dacycle",
+        "institution": issuer.institution,
+        "creator_name": issuer.name,
         "creator_type": "group",
-        "creator_institution": "not stated",
-        "creator_email": "not stated",
-        "creator_url": "not stated",
-        "publisher_name": "dacycle",
+        "creator_institution": issuer.institution,
+        "creator_email": issuer.email,
+        "creator_url": issuer.url,
+        "publisher_name": issuer.name,
         "publisher_type": "group",
-        "publisher_institution": "not stated",
-        "publisher_email": "not stated",
-        "publisher_url": "not stated",
-        "contributor_name": "not stated",
-        "contributor_role": "not stated",
+        "publisher_institution": issuer.institution,
+        "publisher_email": issuer.email,
+        "publisher_url": issuer.url,
+        "contributor_name": UNSTATED,
+        "contributor_role": UNSTATED,
         "project": "dacycle",
-        "program": "not stated",
+        "program": UNSTATED,
         "product_version": provenance.version,
         "references": "ARCHITECTURE.md of dacycle",
         "platform": "radiosondes",

@@ -136,7 +136,7 @@ def _write(staging: Path, request: ProductRequest) -> tuple[list[Artefact], dict
     # Both libraries release the interpreter while they pack; netCDF, which is not thread-safe, stays in this thread.
     with ThreadPoolExecutor(1, "grib") as pool:
         test = provenance.world == "simulated"
-        packed = [pool.submit(carried(write_grib), *job, test) for job in grib]
+        packed = [pool.submit(carried(write_grib), *job, test, provenance.issuer) for job in grib]
         drawn = pool.submit(carried(_draw), staging, request)
         artefacts = [write_netcdf(*job, provenance) for job in netcdf]
         if request.observations is not None:

@@ -1,6 +1,5 @@
 """Prometheus metrics, read from the ledger at every scrape, so that a restart loses and repeats nothing."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.owed import SOURCE_NEWEST, SOURCE_SEEN, complete, lag
 from dacycle.cycler.cycle.records import CycleRecord
+from dacycle.cycler.cycle.space import room
 from dacycle.cycler.cycle.states import ENDS, State, Stream
 from dacycle.cycler.cycle.usual import HARD, usual
 from dacycle.cycler.service.verdict import streak
@@ -49,9 +49,9 @@ class _LedgerCollector(Collector):
         info.add_metric([VERSION], 1)
         yield info
         try:
-            disk = shutil.disk_usage(self.config.paths.state)
-            yield GaugeMetricFamily("dacycle_archive_free_bytes", "Free space of the state directory.", value=disk.free)
-            yield GaugeMetricFamily("dacycle_archive_size_bytes", "Size of its file system.", value=disk.total)
+            free, size = room(self.config.paths.state)
+            yield GaugeMetricFamily("dacycle_archive_free_bytes", "Free space of the state directory.", value=free)
+            yield GaugeMetricFamily("dacycle_archive_size_bytes", "Its file system: used and free space.", value=size)
             history = History.read(self.config.paths.state)
         except (OSError, StateError):
             return

@@ -1,6 +1,5 @@
 """One sentence that says whether the cycle is healthy, one that says why, one that says what to do."""
 
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -10,6 +9,7 @@ from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.history import History
 from dacycle.cycler.cycle.owed import SOURCE_NEWEST, SOURCE_SEEN, complete, first_time, lag, next_due, next_time
 from dacycle.cycler.cycle.records import CycleRecord, format_time
+from dacycle.cycler.cycle.space import room
 from dacycle.cycler.cycle.states import FINISHED, PUBLISHED, State, Stream
 from dacycle.cycler.service.advice import advice
 from dacycle.cycler.service.health import STARTING, STOPPING, Word
@@ -77,7 +77,7 @@ class Situation:
 
 def situation(history: History, config: Config, word: Word) -> Situation:
     """Look around."""
-    usage = shutil.disk_usage(config.paths.state)
+    free, size = room(config.paths.state)
     first, last, done = first_time(history, config, None), config.cycle.last, complete(history, config)
     return Situation(
         now=word.now,
@@ -91,8 +91,8 @@ def situation(history: History, config: Config, word: Word) -> Situation:
         endings=history.endings(Stream.DELAYED, first, last) if done and first and last else {},
         source_newest=history.time_note(SOURCE_NEWEST),
         source_seen=history.time_note(SOURCE_SEEN),
-        free=usage.free,
-        size=usage.total,
+        free=free,
+        size=size,
     )
 
 

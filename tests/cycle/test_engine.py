@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import eccodes
 import netCDF4
 import numpy as np
 import pytest
@@ -94,6 +95,26 @@ def test_first_cycle_is_drawn_from_soundings_alone(make: Make) -> None:
     assert (manifest.background, manifest.members, manifest.chunk, manifest.threads) == ("none", 4, 2, 1)
     assert any(name.endswith("-data-beg2021.txt.zip") for name in manifest.inputs)
     assert set(manifest.runtime["seconds"]) == {"ingest", "forecast", "assimilate", "reinitialise"}  # type: ignore[arg-type]
+
+
+def test_products_say_who_issues_them(make: Make) -> None:
+    issuer = {
+        "institution": "Weather Service of Utopia",
+        "licence": "CC-BY-4.0",
+        "email": "da@utopia.int",
+        "centre": 98,
+    }
+    chosen = make(products={"formats": ["grib2", "netcdf"]}, issuer=issuer)
+    assert run_cycle(chosen, START, NOW).state == State.PUBLISHED
+    folder = chosen.paths.state / "products/2021/03/01/00"
+    for name in ("analysis.nc", "observations.nc"):
+        with netCDF4.Dataset(folder / name) as file:
+            assert (file.institution, file.license, file.creator_email) == tuple(issuer.values())[:3]
+            assert (file.publisher_name, file.creator_url) == ("Weather Service of Utopia", "not stated")
+    with (folder / "analysis_mean.grib2").open("rb") as file:
+        handle = eccodes.codes_grib_new_from_file(file)
+        assert eccodes.codes_get(handle, "centre") == "ecmf"
+        eccodes.codes_release(handle)
 
 
 def test_second_cycle_starts_from_the_first_and_fits_the_soundings(make: Make) -> None:

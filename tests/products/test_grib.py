@@ -12,6 +12,7 @@ from dacycle.channels import channel
 from dacycle.cycler.products import grib
 from dacycle.cycler.products.ensemble import Ensemble, Kind
 from dacycle.cycler.products.grib import write_grib
+from dacycle.cycler.products.issuer import Issuer
 from dacycle.emulators.grid import Grid
 from dacycle.errors import ProductError
 from tests.products.samples import TIME, ensemble
@@ -26,6 +27,17 @@ def messages(path: Path, *keys: str) -> list[dict[str, Any]]:
             found[-1]["values"] = eccodes.codes_get_values(handle)
             eccodes.codes_release(handle)
     return found
+
+
+@pytest.mark.parametrize(
+    ("centre", "subcentre", "name"), [(98, 0, "ecmf"), (78, 255, "edzw"), (80, 0, "cnmc"), (7, 3, "kwbc")]
+)
+def test_the_centre_is_whoever_issues_it(tmp_path: Path, centre: int, subcentre: int, name: str) -> None:
+    for kind in ("members", "mean", "spread"):
+        write_grib(tmp_path / "a.grib2", [ensemble()], kind, issuer=Issuer(centre=centre, subcentre=subcentre))
+        for found in messages(tmp_path / "a.grib2", "centre", "subCentre", "paramId"):
+            assert (found["centre"], found["subCentre"]) == (name, subcentre)
+            assert found["paramId"] != 0
 
 
 @pytest.mark.parametrize(("kind", "template"), [("members", 1), ("mean", 2), ("spread", 2)])
@@ -124,8 +136,8 @@ def test_too_many_members_are_refused(tmp_path: Path) -> None:
 def test_a_written_key_that_reads_back_differently_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = grib._encode
 
-    def faulty(handle: int, message: grib.Message, before: dict[str, grib.Value], path: Path) -> None:
-        real(handle, message, before, path)
+    def faulty(handle: int, message: grib.Message, before: dict[str, grib.Value], issuer: Issuer, path: Path) -> None:
+        real(handle, message, before, issuer, path)
         if message.keys["shortName"] == "gh":
             eccodes.codes_set(handle, "level", 851)
 
@@ -138,8 +150,8 @@ def test_a_written_key_that_reads_back_differently_is_found(tmp_path: Path, monk
 def test_a_written_value_that_reads_back_differently_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = grib._encode
 
-    def faulty(handle: int, message: grib.Message, before: dict[str, grib.Value], path: Path) -> None:
-        real(handle, grib.Message(message.keys, message.values[::-1]), before, path)
+    def faulty(handle: int, message: grib.Message, before: dict[str, grib.Value], issuer: Issuer, path: Path) -> None:
+        real(handle, grib.Message(message.keys, message.values[::-1]), before, issuer, path)
 
     monkeypatch.setattr(grib, "_encode", faulty)
     with pytest.raises(ProductError, match=r"reads back off by"):
