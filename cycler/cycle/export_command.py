@@ -12,7 +12,12 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``dacycle export``."""
     add_period(parser)
-    parser.add_argument("--out", type=Path, required=True, help="file to write: *.nc, *.grib2 or *.zarr")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="file to write: *.nc, *.zarr, or *.grib2, of which there is one per kind, as FILE_mean.grib2",
+    )
     told = "degrees, west may be negative or greater than east (across the zero meridian); default: the globe"
     parser.add_argument("--region", type=float, nargs=4, metavar=("SOUTH", "WEST", "NORTH", "EAST"), help=told)
     parser.add_argument("--channels", nargs="+", metavar="NAME", help="as t850 z500 msl; default: all")

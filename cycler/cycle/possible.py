@@ -17,9 +17,9 @@ def require_grid(config: Config, time: datetime) -> None:
     """ConfigError for what is no analysis time."""
     if not config.on_grid(time):
         hours, near = config.cycle.interval_hours, config.floor(time)
-        raise ConfigError(
-            f"{time:%Y-%m-%dT%H:%M} is no analysis time: expected one every {hours} hours, as {near:%Y-%m-%dT%H}"
-        )
+        counted = "" if config.cycle.first is None else f", from [cycle] first = {config.cycle.first:%Y-%m-%dT%H:%M} on"
+        expected = f"expected one every {hours} hours{counted}, as {near:%Y-%m-%dT%H}"
+        raise ConfigError(f"{time:%Y-%m-%dT%H:%M} is no analysis time: {expected}")
 
 
 def require_possible(history: History, config: Config, kind: str, time: datetime, now: datetime) -> None:

@@ -88,7 +88,8 @@ def _asked(request: Request) -> str:
 
 def _source(history: History, now: datetime) -> Iterator[str]:
     newest, seen = history.time_note(SOURCE_NEWEST), history.time_note(SOURCE_SEEN)
-    yield f"newest sounding: {format_time(newest) + f', {_age(now, newest)} ago' if newest else 'unknown'}"
+    told = f"{format_time(newest)}, {_age(now, newest)} ago" if newest else "unknown until the source has been read"
+    yield f"newest sounding: {told}"
     trouble = history.last_event(SOURCE_TROUBLE)
     if trouble is not None and (seen is None or trouble.at > seen):
         yield f"since {format_time(trouble.at)} {trouble.text}"

@@ -101,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
     console.print(f"how far it is     {program} status --config {config_path}", soft_wrap=True)
     with Meter(console, total=args.members * args.steps * (3 * len(times) - 2)) as meter:
         loop = cycle_for_real(config, truth, times, meter)
+        console.print("the cycles are done, their products complete; next, what the table compares them with")
         columns = compare_columns(config, bundle, truth, times, meter)
     columns[LOOP] = loop
     last = min(SCORED_LAST, len(times) - 1)
@@ -117,6 +118,8 @@ def run(args: argparse.Namespace) -> int:
     products = product_folder(config.paths.state, times[-1], "delayed")
     console.print(f"products     {products}", soft_wrap=True)
     console.print(f"status       {program} status --config {config_path}", soft_wrap=True)
+    span = f"{times[0]:%Y-%m-%dT%H} {times[-1]:%Y-%m-%dT%H}"
+    console.print(f"scores       {program} verify {span} --truth {TRUTH} --config {config_path}", soft_wrap=True)
     address = f"http://{config.service.host}:{config.service.port}/"
     console.print(f"status page  {program} run --config {config_path}, then {address}", soft_wrap=True)
     console.print(f"done in {clock.monotonic() - began:.0f} s")
@@ -184,7 +187,7 @@ def compare_columns(
     )
 
     def told(name: str) -> None:
-        meter.say(name)
+        meter.say(f"to compare with: {name}")
         if name in (SOUNDINGS, NO_LOOP):
             meter.advance(config.ensemble.members * config.assimilation.calls)
 
