@@ -277,7 +277,7 @@ def test_the_map_between_the_climates_is_undone_by_its_inverse(tiny_bundle: Bund
 
 
 @pytest.mark.parametrize("wrong", [0.25, 4.0])
-@pytest.mark.parametrize("variable", ["t", "z"])
+@pytest.mark.parametrize("variable", ["t", "u", "v", "z"])
 def test_a_wrong_observation_error_is_found_within_ten_days(tiny_bundle: Bundle, wrong: float, variable: str) -> None:
     """Twenty 12-hourly innovations of a linear-Gaussian world; the table's variance of one variable is wrong."""
     found, factors = learn_from_innovations(tiny_bundle, {variable: wrong}, 1.0)
