@@ -147,7 +147,9 @@ class Ensemble(Section):
     compile: bool = Field(
         default=False, description="let torch compile the network: needs precision = float32 and a C++ compiler"
     )
-    executor: Literal["local", "dask"] = Field(default="local", description="where chunks are drawn")
+    executor: Literal["local", "dask"] = Field(
+        default="local", description="who draws chunks: this process, or dask's workers"
+    )
     address: Annotated[str | None, AfterValidator(_scheduler)] = Field(
         default=None,
         description="of the dask scheduler, as tcp://host:8786; unset: the daemon starts workers itself",

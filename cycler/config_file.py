@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,15 @@ from dacycle.errors import ConfigError
 __all__ = ["load_config"]
 
 PREFIX = "DACYCLE_"
+PLAIN = {
+    "int_parsing": "expected a whole number",
+    "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_parsing": "expected a number",
+    "float_type": "expected a number",
+    "bool_parsing": "expected true or false",
+    "bool_type": "expected true or false",
+}
 
 
 def load_config(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
@@ -47,6 +57,8 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         hint = "`dacycle config default > FILE` writes one"
         raise ConfigError(f"{path}: no such configuration file; {hint}") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: expected a file, found a folder; is it {path / 'dacycle.toml'}?") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
@@ -86,10 +98,13 @@ def _tell(details: ErrorDetails, label: str, origin: Mapping[tuple[str, str], st
         return f"{place}: unknown key {key}; {_nearest(location)}"
     if details["type"] == "missing":
         return f"{place}: {key}: expected a value, got none"
-    message = details["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
+    message = PLAIN.get(details["type"]) or details["msg"].removeprefix("Value error, ").replace(
+        "Input should be ", "expected "
+    )
     if details["type"] in ("model_type", "model_attributes_type"):
         message = "expected a table"
-    told = "" if "got " in message else f", got {details['input']!r}"
+    given = details["input"]
+    told = "" if "got " in message else f", got {given.isoformat() if isinstance(given, date) else repr(given)}"
     return f"{place}: {key}: {message}{told}"
 
 

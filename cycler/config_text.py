@@ -3,7 +3,7 @@
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
@@ -26,13 +26,22 @@ def default_toml() -> str:
             default = field.get_default(call_default_factory=True)
             unset = default is None or default is PydanticUndefined or default == ()
             example = field.examples[0] if field.examples else default
+            told = f"{field.description}{_choice(field.annotation)}"
             entry = f"# {key} = {_toml(example)}" if unset else f"{key} = {_toml(default)}"
             if len(entry) > 60:
-                lines += [f"# {field.description}:", entry]
+                lines += [f"# {told}:", entry]
             else:
-                lines.append(f"{entry:<36} # {field.description}")
+                lines.append(f"{entry:<36} # {told}")
         lines.append("")
     return "\n".join(lines)
+
+
+def _choice(annotation: Any) -> str:
+    """What may be chosen from, where there is a choice."""
+    if get_origin(annotation) is tuple:
+        return _choice(get_args(annotation)[0]).replace("one of", "any of")
+    values = get_args(annotation) if get_origin(annotation) is Literal else ()
+    return f"; one of {', '.join(values)}" if len(values) > 1 else ""
 
 
 def _toml(value: Any) -> str:

@@ -1,5 +1,6 @@
 """The command line: exit codes, one line per expected failure, and no networks where none are needed."""
 
+import argparse
 import json
 import re
 import shutil
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from dacycle.cycler.config import Config
 from dacycle.cycler.cycle.engine import open_engine
 from dacycle.cycler.cycle.requests import requests
-from dacycle.cycler.main import main
+from dacycle.cycler.main import ELSEWHERE, TRAINING, _parser, main
 from dacycle.cycler.overview import GROUPS
 from tests.cycle.small_world import config, hours, soundings, toml
 from tests.obs.igra_text import put
@@ -224,3 +225,17 @@ def test_requests_that_cannot_be_are_refused_at_once_beside_a_daemon(
         assert main(["hold", "2021-03-01T12", "--config", file]) == 0
         assert "answers it between two cycles" in capsys.readouterr().out
         assert [request.kind for request in requests(engine.ledger)] == ["hold"]
+
+
+def options(parser: argparse.ArgumentParser, path: str = "dacycle") -> Iterator[tuple[str, argparse.Action]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                yield from options(command, f"{path} {name}")
+        else:
+            yield path, action
+
+
+@pytest.mark.parametrize("given", [[], *([name] for name in ELSEWHERE), *(["train", name] for name in TRAINING)])
+def test_every_option_says_what_it_is(given: list[str]) -> None:
+    assert [(path, action.dest) for path, action in options(_parser(given)) if not action.help] == []

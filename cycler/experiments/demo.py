@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--workdir", type=Path, default=Path("demo-work"), help="configuration, state and products")
     parser.add_argument("--cycles", type=int, default=6, help="analysis times, the first of them from soundings alone")
-    parser.add_argument("--members", type=int, default=4)
+    parser.add_argument("--members", type=int, default=4, help="of the ensemble; %(default)s unless given")
     parser.add_argument("--steps", type=int, default=METHODS["sda"].steps, help="denoiser calls per member")
     told = "the daemon with its status page instead of the table; an analysis time every two minutes"
     parser.add_argument("--live", action="store_true", help=told)
@@ -94,7 +94,8 @@ def run(args: argparse.Namespace) -> int:
     began = clock.monotonic()
     console.print(
         f"dacycle demo: {len(times)} cycles of the [bold]simulated[/bold] world, {times[0]:%Y-%m-%dT%H} to "
-        f"{times[-1]:%Y-%m-%dT%H}, {args.members} members on 128x256, {args.steps} denoiser calls each"
+        f"{times[-1]:%Y-%m-%dT%H}, {args.members} members on 128x256, {args.steps} denoiser calls each",
+        soft_wrap=True,
     )
     program = sys.argv[0]  # as it was called: its environment need not be the shell's
     console.print(f"products go below {config.paths.state / 'products'}", soft_wrap=True)

@@ -45,12 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("time", type=analysis_time, metavar="TIME", help="analysis time, as 2005-08-26T00 (UTC)")
     parser.add_argument("--archive", required=True, help="folder of soundings in the layout of IGRA v2")
     parser.add_argument("--out", type=Path, required=True, help="folder for the folds and scores.json")
-    parser.add_argument("--bundle", default="default")
-    parser.add_argument("--method", default="sda")
-    parser.add_argument("--members", type=int, default=8)
+    parser.add_argument("--bundle", default="default", help="a bundle's folder, or default")
+    parser.add_argument("--method", default="sda", help="of the analysis; %(default)s unless given")
+    parser.add_argument("--members", type=int, default=8, help="of the ensemble; %(default)s unless given")
     parser.add_argument("--steps", type=int, help="denoiser calls per member; unset: the method's own")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folds", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0, help="of all random draws; %(default)s unless given")
+    parser.add_argument(
+        "--folds", type=int, default=10, help="parts of the stations, each withheld once; %(default)s unless given"
+    )
     parser.add_argument("--fixed", action="store_true", help="do not adapt errors and climate to the innovations")
 
 

@@ -23,12 +23,12 @@ __all__ = ["add_arguments", "between", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--bundle", default="default", help="a bundle's folder, or default")
     told = "prior.safetensors of `dacycle train prior`, trained further from the bundle's (--initial)"
     parser.add_argument("--other", type=Path, required=True, help=told)
     parser.add_argument("--share", type=float, default=0.5, help="of the other network, from 0 to 1")
     parser.add_argument("--version", help="of the new bundle; unset: the old one's")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the result")
 
 
 def run(args: argparse.Namespace) -> int:

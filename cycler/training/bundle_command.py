@@ -30,19 +30,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     truth = "nature runs or zarr stores for the forecast-error statistics, best of several seasons"
     parser.add_argument("--truth", nargs="+", default=[], help=f"{truth}; with a bundle: unset, its own stay")
     parser.add_argument("--days", type=float, default=12.0, help="how many of their last days are cycled over")
-    parser.add_argument("--members", type=int, default=6)
+    parser.add_argument("--members", type=int, default=6, help="of the cycles; %(default)s unless given")
     parser.add_argument("--sites", type=int, default=500, help="of the simulated network")
     parser.add_argument("--rounds", type=int, default=1, help="how often it goes over them")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--version", default="1")
+    parser.add_argument("--name", required=True, help="for the card")
+    parser.add_argument("--version", default="1", help="for the card; %(default)s unless given")
     parser.add_argument("--world", default="simulated", help='"simulated" or the name of the reanalysis')
-    parser.add_argument("--description", default="")
+    parser.add_argument("--description", default="", help="a sentence for the card")
     parser.add_argument(
         "--grid", nargs=2, type=int, default=[128, 256], metavar=("NLAT", "NLON"), help="of a zarr store"
     )
-    parser.add_argument("--emulator-grid", nargs=2, type=int, default=[32, 64], metavar=("NLAT", "NLON"))
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument(
+        "--emulator-grid",
+        nargs=2,
+        type=int,
+        default=[32, 64],
+        metavar=("NLAT", "NLON"),
+        help="of the emulator's states; %(default)s unless given",
+    )
+    parser.add_argument("--threads", type=int, default=0, help="torch's; 0 leaves the choice to torch")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -22,14 +22,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gap-days", type=float, default=5.0, help="left out between training and validation")
     parser.add_argument("--out", type=Path, required=True, help="folder of the result; a checkpoint in it is resumed")
     parser.add_argument("--initial", type=Path, help="emulator.safetensors whose network is the start")
-    parser.add_argument("--grid", nargs=2, type=int, default=[32, 64], metavar=("NLAT", "NLON"))
+    parser.add_argument(
+        "--grid",
+        nargs=2,
+        type=int,
+        default=[32, 64],
+        metavar=("NLAT", "NLON"),
+        help="of the emulator; %(default)s unless given",
+    )
     parser.add_argument("--seconds", type=float, help="training time; overrides --steps")
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--weight-decay", type=float, default=0.01)
-    parser.add_argument("--embed", type=int, default=72)
-    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=4000, help="of the optimiser; %(default)s unless given")
+    parser.add_argument("--batch", type=int, default=8, help="rollouts per step; %(default)s unless given")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="at its highest; %(default)s unless given")
+    parser.add_argument("--weight-decay", type=float, default=0.01, help="of AdamW and Muon; %(default)s unless given")
+    parser.add_argument("--embed", type=int, default=72, help="channels of the network; %(default)s unless given")
+    parser.add_argument("--layers", type=int, default=8, help="spectral blocks; %(default)s unless given")
     parser.add_argument("--rollouts", default="0:1,0.65:2,0.85:4", help="fraction done : steps, comma-separated")
     parser.add_argument("--own-share", type=float, help="probability of a batch from --data rather than --extra")
     parser.add_argument("--season-from-extra", action="store_true", help="--data covers a part of the year only")
@@ -40,12 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--noise", type=float, default=0.0, help="on the start, as a share of a six-hourly change")
     parser.add_argument("--select-days", type=float, default=0.0, help="free run at each validation, for the choice")
     parser.add_argument("--validations", type=int, default=8, help="how often on the way")
-    parser.add_argument("--insolation", choices=["daily", "instantaneous"], default="daily")
+    parser.add_argument(
+        "--insolation",
+        choices=["daily", "instantaneous"],
+        default="daily",
+        help="mean of the day, or of the hour; %(default)s unless given",
+    )
     parser.add_argument("--no-advection", action="store_true", help="the published inputs only")
     parser.add_argument("--float32", action="store_true", help="no mixed precision, which suits older CPUs")
     parser.add_argument("--device", default="cpu", help="where the network is trained: cpu, cuda, cuda:1 ...")
     parser.add_argument("--threads", type=int, default=0, help="0 leaves the choice to torch")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of all random draws; %(default)s unless given")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,7 +29,7 @@ BANDS = ((1, 40), (41, 60))  # zonal wavenumbers of the spectra's summary
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--bundle", default="default", help="a bundle's folder, or default")
     parser.add_argument("--data", required=True, help="nature run or zarr store that no training saw")
     parser.add_argument("--out", type=Path, required=True, help="folder; parts that lie there are not computed again")
     parser.add_argument("--frames", type=int, default=24, help="states for the denoising error")
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dates", type=int, default=20, help="dates of the super-resolution")
     parser.add_argument("--members", type=int, default=16, help="of the super-resolution")
     parser.add_argument("--steps", type=int, default=16, help="denoiser calls per member, and per descent of a sample")
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="torch's; 0 leaves the choice to torch")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rounds", type=int, default=16, help="of free runs and corrections")
     parser.add_argument("--days", type=float, default=30.0, help="length of a round")
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="torch's; 0 leaves the choice to torch")
+    parser.add_argument("--seed", type=int, default=0, help="of all random draws; %(default)s unless given")
 
 
 def run(args: argparse.Namespace) -> int:

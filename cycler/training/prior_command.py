@@ -52,15 +52,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--degrees", type=int, default=86, help="truncation of the Gaussian prior")
     parser.add_argument("--fold", type=int, default=2, help="pixels folded into channels, each way")
-    parser.add_argument("--widths", type=int, nargs="+", default=[64, 96, 192, 256])
-    parser.add_argument("--blocks", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument(
+        "--widths",
+        type=int,
+        nargs="+",
+        default=[64, 96, 192, 256],
+        help="channels of each resolution, finest first; %(default)s unless given",
+    )
+    parser.add_argument(
+        "--blocks", type=int, default=1, help="residual blocks per resolution and direction; %(default)s unless given"
+    )
+    parser.add_argument("--batch", type=int, default=8, help="states per step; %(default)s unless given")
     told = "parts in which a batch goes through the network: the same step in less memory"
     parser.add_argument("--accumulate", type=int, default=1, metavar="PARTS", help=told)
-    parser.add_argument("--learning-rate", type=float, default=4e-3)
+    parser.add_argument("--learning-rate", type=float, default=4e-3, help="at its highest; %(default)s unless given")
     parser.add_argument("--device", default="cpu", help="where the network is trained: cpu, cuda, cuda:1 ...")
     parser.add_argument("--threads", type=int, default=0, help="0 leaves the choice to torch")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of all random draws; %(default)s unless given")
     parser.add_argument("--full-precision", action="store_true", help="train and run the network in float32")
 
 

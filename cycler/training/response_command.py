@@ -12,13 +12,13 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--bundle", default="default", help="a bundle's folder, or default")
     told = "nature runs or zarr stores that no training saw, best of several seasons"
     parser.add_argument("--data", nargs="+", required=True, help=told)
     parser.add_argument("--frames", type=int, default=40, help="states of each, evenly spread")
     parser.add_argument("--version", help="of the new bundle; unset: the old one's")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the result")
+    parser.add_argument("--threads", type=int, default=0, help="torch's; 0 leaves the choice to torch")
 
 
 def run(args: argparse.Namespace) -> int:

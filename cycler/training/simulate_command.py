@@ -19,8 +19,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments: ``nature`` and ``soundings``."""
     kinds = parser.add_subparsers(dest="kind", required=True)
     nature = kinds.add_parser("nature", help="integrate the simulated atmosphere (needs the extra `simulate`)")
-    nature.add_argument("--truncation", type=int, choices=sorted(GRIDS), default=85)
-    nature.add_argument("--seed", type=int, required=True)
+    nature.add_argument(
+        "--truncation",
+        type=int,
+        choices=sorted(GRIDS),
+        default=85,
+        help="T85 is 128x256 points, T42 64x128, T31 48x96; %(default)s unless given",
+    )
+    nature.add_argument("--seed", type=int, required=True, help="of the disturbance that it begins with")
     nature.add_argument("--start", type=_day, metavar="DATE", help="first day of the spin-up")
     told = "start from the last state of this run, of the same truncation or a coarser one, instead of from rest"
     nature.add_argument("--initial", type=Path, metavar="RUN", help=told)
@@ -30,15 +36,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     nature.add_argument("--out", type=Path, required=True, help="netCDF; an interrupted run goes on")
     told = "runs with seeds from --seed upwards, in OUT-seedN.nc"
     nature.add_argument("--members", type=int, default=1, help=told)
-    nature.add_argument("--device", choices=["auto", "cpu", "gpu"], default="auto")
+    nature.add_argument(
+        "--device",
+        choices=["auto", "cpu", "gpu"],
+        default="auto",
+        help="where it is integrated; %(default)s unless given",
+    )
     soundings = kinds.add_parser("soundings", help="observe a nature run with a made-up network, as IGRA v2 text")
     soundings.add_argument("--truth", type=Path, required=True, help="nature run")
     soundings.add_argument("--out", type=Path, required=True, help="folder: archive/ and truth.nc")
-    soundings.add_argument("--sites", type=int, default=500)
-    soundings.add_argument("--seed", type=int, default=0)
-    soundings.add_argument("--start", type=_time, required=True, metavar="TIME")
-    soundings.add_argument("--end", type=_time, required=True, metavar="TIME")
-    soundings.add_argument("--interval-hours", type=int, default=12)
+    soundings.add_argument("--sites", type=int, default=500, help="stations; %(default)s unless given")
+    soundings.add_argument("--seed", type=int, default=0, help="of places and errors; %(default)s unless given")
+    soundings.add_argument(
+        "--start", type=_time, required=True, metavar="TIME", help="first analysis time, as 2001-08-25T00 (UTC)"
+    )
+    soundings.add_argument("--end", type=_time, required=True, metavar="TIME", help="last one")
+    soundings.add_argument(
+        "--interval-hours", type=int, default=12, help="from one to the next; %(default)s unless given"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,14 +14,14 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--bundle", default="default", help="a bundle's folder, or default")
     told = "runs on the bundle's grid, best of several seasons: small scales by channel and latitude, zonal means"
     parser.add_argument("--data", nargs="+", default=[], help=told)
     told = "a run of two years or more, on any grid: variance by season, channel and place"
     parser.add_argument("--years", help=told)
     parser.add_argument("--version", help="of the new bundle; unset: the old one's")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the result")
+    parser.add_argument("--threads", type=int, default=0, help="torch's; 0 leaves the choice to torch")
 
 
 def run(args: argparse.Namespace) -> int:

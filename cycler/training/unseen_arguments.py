@@ -14,17 +14,17 @@ def add_unseen_arguments(
     parser: argparse.ArgumentParser, days: float, networks: Sequence[int], skip: int, told: str
 ) -> None:
     """The arguments, with the command's own defaults; ``told``: of its networks."""
-    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--bundle", default="default", help="a bundle's folder, or default")
     truth = "nature runs or zarr stores that no training saw, best of several seasons"
     parser.add_argument("--truth", required=True, nargs="+", help=truth)
     parser.add_argument("--days", type=float, default=days, help="how many of their last days are cycled over")
-    parser.add_argument("--members", type=int, default=8)
+    parser.add_argument("--members", type=int, default=8, help="of the cycles; %(default)s unless given")
     parser.add_argument("--sites", type=int, default=500, help="of the simulated network")
     parser.add_argument("--networks", type=int, nargs="+", default=list(networks), help=told)
     parser.add_argument("--skip", type=int, default=skip, help="first analysis times of each that count for nothing")
     parser.add_argument("--version", help="of the new bundle; unset: the old one's")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the result; what is there is gone on with")
+    parser.add_argument("--threads", type=int, default=0, help="torch's; 0 leaves the choice to torch")
 
 
 def begin(args: argparse.Namespace) -> Bundle:
