@@ -25,6 +25,8 @@ from dacycle.obs.source import is_address, open_source
 __all__ = ["Finding", "doctor", "examine"]
 
 CYCLES_AHEAD = 60
+SOUNDED = {0, 12}
+"""Hours UTC of most soundings, as the WMO asks for."""
 OLDEST_SENSIBLE = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -74,6 +76,7 @@ def examine(path: Path | None, now: datetime) -> Iterator[Finding]:
             yield _try("cluster", lambda: _cluster(config, found[0]))
     else:
         yield Finding("networks", "skip", "no bundle")
+    yield _times(config, now)
     yield _source(config, now)
     yield _try("state", lambda: _state(config))
     yield _disk(config, found[0] if found else None)
@@ -117,6 +120,17 @@ def _networks(config: Config, bundle: Bundle) -> str:
         f"both load; method {analyst.settings.method}, {analyst.settings.calls} steps, emulator step "
         f"{emulator.step_hours} hours, {threads(config)} threads"
     )
+
+
+def _times(config: Config, now: datetime) -> Finding:
+    day = datetime(now.year, now.month, now.day, tzinfo=UTC)
+    hours = [hour for hour in range(24) if config.floor(day + timedelta(hours=hour, minutes=59)).hour == hour]
+    told = f"analyses of {', '.join(f'{hour:02d}' for hour in hours)} UTC"
+    if SOUNDED.isdisjoint(hours):
+        return Finding(
+            "times", "warn", f"{told}, but most radiosondes rise for 00 and 12 UTC: set [cycle] first to such a time"
+        )
+    return Finding("times", "ok", told)
 
 
 def _source(config: Config, now: datetime) -> Finding:

@@ -63,6 +63,14 @@ def test_running_daemon_is_no_fault(tmp_path: Path, chosen: Config) -> None:
     assert "in use by a running dacycle" in state.text
 
 
+def test_analysis_times_without_soundings_are_warned_of(tmp_path: Path, chosen: Config) -> None:
+    assert findings(toml(tmp_path / "c.toml", chosen))["times"] == Finding("times", "ok", "analyses of 00, 12 UTC")
+    cycle = chosen.cycle.model_copy(update={"first": hours(3)})
+    odd = findings(toml(tmp_path / "c.toml", chosen.model_copy(update={"cycle": cycle})))["times"]
+    assert (odd.mark, odd.text[:25]) == ("warn", "analyses of 03, 15 UTC, b")
+    assert "set [cycle] first" in odd.text
+
+
 def test_nothing_is_left_where_it_looked(tmp_path: Path, chosen: Config) -> None:
     assert findings(toml(tmp_path / "c.toml", chosen))["state"].right
     assert not chosen.paths.state.exists()
