@@ -62,7 +62,7 @@ def test_the_demo_says_at_its_start_where_to_look(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=ROOT) as process:
         assert process.stdout is not None
         try:
-            lines = [line.rstrip() for line, _ in zip(process.stdout, range(5), strict=False)]
+            lines = [line.rstrip() for line, _ in zip(process.stdout, range(4), strict=False)]
         finally:
             process.kill()
     (products,) = (line for line in lines if line.startswith("products go below "))
