@@ -1,5 +1,6 @@
 """``dacycle doctor``: is everything there that a cycle needs, and if not, how to mend it."""
 
+import os
 import re
 import shutil
 import sys
@@ -123,8 +124,7 @@ def _networks(config: Config, bundle: Bundle) -> str:
 
 
 def _times(config: Config, now: datetime) -> Finding:
-    day = datetime(now.year, now.month, now.day, tzinfo=UTC)
-    hours = [hour for hour in range(24) if config.floor(day + timedelta(hours=hour, minutes=59)).hour == hour]
+    hours = sorted((config.floor(now) + k * config.interval).hour for k in range(24 // config.cycle.interval_hours))
     told = f"analyses of {', '.join(f'{hour:02d}' for hour in hours)} UTC"
     if SOUNDED.isdisjoint(hours):
         return Finding(
@@ -170,6 +170,10 @@ def _state(config: Config) -> str:
     used = "free to use" if (process := holder(state)) is None else f"in use by a running dacycle (process {process})"
     if process is None:
         require_own(state)
+        place = _there(state)
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            what = "read-only or not ours to write" if place.is_dir() else "a file"
+            raise DacycleError(f"state directory {state} cannot be used: {place} is {what}; set [paths] state")
     if not (state / LEDGER_NAME).is_file():
         return f"{state}: {used}, no ledger yet"
     if (found := damage(state / LEDGER_NAME)) is not None:
@@ -179,8 +183,14 @@ def _state(config: Config) -> str:
     return f"{state}: {used}, " + (f"newest cycle {newest[0].label}, {newest[0].state}" if newest else "no cycles yet")
 
 
+def _there(state: Path) -> Path:
+    """The state directory, or what there is of the way to it."""
+    return next(place for place in (state.absolute(), *state.absolute().parents) if place.exists())
+
+
 def _disk(config: Config, bundle: Bundle | None) -> Finding:
-    folder = next(p for p in (config.paths.state.absolute(), *config.paths.state.absolute().parents) if p.is_dir())
+    place = _there(config.paths.state)
+    folder = place if place.is_dir() else place.parent
     free = shutil.disk_usage(folder).free
     text = f"{free / 1e9:.1f} GB free at {folder}"
     if bundle is None:

@@ -71,6 +71,13 @@ def test_analysis_times_without_soundings_are_warned_of(tmp_path: Path, chosen: 
     assert "set [cycle] first" in odd.text
 
 
+def test_a_file_in_the_place_of_the_state_directory_is_told(tmp_path: Path, chosen: Config) -> None:
+    chosen.paths.state.write_text("")
+    state = findings(toml(tmp_path / "c.toml", chosen))["state"]
+    assert not state.right
+    assert state.text.endswith(f"cannot be used: {chosen.paths.state} is a file; set [paths] state")
+
+
 def test_nothing_is_left_where_it_looked(tmp_path: Path, chosen: Config) -> None:
     assert findings(toml(tmp_path / "c.toml", chosen))["state"].right
     assert not chosen.paths.state.exists()
