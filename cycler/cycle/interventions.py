@@ -52,7 +52,8 @@ def _hold(engine: Engine, request: Request, found: CycleRecord | None, now: date
 
 
 def _release(engine: Engine, request: Request, found: CycleRecord | None, now: datetime) -> str:
-    assert found is not None
+    if found is None or not found.held:
+        raise StateError(f"{request.time:%Y-%m-%dT%H} is not held")
     engine.ledger.hold(found.id, held=False)
     if found.state not in FINISHED and found.time < stale_before(engine.config, now):
         # Without the mark the catch-up limit would take at once what an operator has just let go on.

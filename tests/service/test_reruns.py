@@ -240,6 +240,15 @@ def test_times_without_a_cycle_are_neither_held_nor_skipped(opened: Open) -> Non
     assert engine.ledger.cycles() == []
 
 
+def test_a_release_asked_for_before_its_hold_is_refused(opened: Open) -> None:
+    engine = opened()
+    for kind in ("release", "hold"):
+        ask(engine.state, kind, hours(12), hours(1))  # type: ignore[arg-type]
+    release, hold = carry_out(engine, hours(1))
+    assert release == "refused: 2021-03-01T12 is not held"
+    assert "is held" in hold
+
+
 def test_times_far_ahead_are_not_held(opened: Open) -> None:
     engine = opened()
     ask(engine.state, "hold", hours(24 * 11), hours(1))
