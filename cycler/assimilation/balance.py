@@ -7,10 +7,11 @@ gradients do not explain, in units of its own standard deviation n:
 
     y_w = (x_w - (a dz/dx + b dz/dy) / s_w) / n_w,    y_c = x_c for all other channels,
 
-with x the anomalies in units of their standard deviation s, z = s x the height anomaly of the wind's own level in m, dz
-the differences between neighbouring grid points, and a, b and n found by regression for every place
+with x the anomalies in units of their standard deviation s, z = s F x the height anomaly of the wind's own level in m,
+dz the differences between neighbouring grid points, and a, b and n found by regression for every place
 (``training/balance.py``): geostrophy outside of the tropics, turned by friction near the ground, and whatever holds at
-the equator and in the mountains. The map is linear, local and exactly invertible.
+the equator and in the mountains. F smooths (``smoothing.py``): the smaller heights' scales are, the less winds follow
+them, so that their differences would be what winds must make up for. The map is linear and exactly invertible.
 """
 
 import copy
@@ -20,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+
+from dacycle.cycler.assimilation.smoothing import Smoothing
 
 __all__ = ["Balance", "balanced", "differences", "differences_adjoint", "neighbours"]
 
@@ -39,10 +42,16 @@ class Balance(nn.Module):
     _std: Tensor
 
     def __init__(
-        self, channels: Sequence[str], std: npt.NDArray[np.float32], coefficients: Tensor, spread: Tensor
+        self,
+        channels: Sequence[str],
+        std: npt.NDArray[np.float32],
+        coefficients: Tensor,
+        spread: Tensor,
+        smoothing: Smoothing | None = None,
     ) -> None:
         """``std`` (channels, nlat, nlon): s. For the winds of ``channels`` in the order of ``balanced``:
         ``coefficients`` (winds, 2, nlat, nlon): a and b, in the wind's unit over m; ``spread`` (winds, nlat, nlon): n.
+        ``smoothing``: F, where heights are smoothed.
         """
         super().__init__()
         pairs = balanced(channels)
@@ -50,6 +59,7 @@ class Balance(nn.Module):
             raise ValueError(f"expected coefficients of {len(pairs)} winds; got {len(coefficients)}, {len(spread)}")
         self.winds = [channels.index(w) for w, _ in pairs]
         self.heights = [channels.index(z) for _, z in pairs]
+        self.smoothing = smoothing
         self.register_buffer("coefficients", coefficients.float())
         self.register_buffer("spread", spread.float())
         self.register_buffer("_std", torch.as_tensor(std, dtype=torch.float32), persistent=False)
@@ -77,17 +87,30 @@ class Balance(nn.Module):
         back, winds = g.clone(), g[:, self.winds]
         back[:, self.winds] = winds * self.spread
         moved = (winds / self._std[self.winds])[:, :, None] * self.coefficients
-        heights = differences_adjoint(moved[:, :, 0], moved[:, :, 1]) * self._std[self.heights]
-        back.index_add_(1, torch.as_tensor(self.heights, device=g.device), heights)
+        moved = differences_adjoint(moved[:, :, 0], moved[:, :, 1]) * self._std[self.heights]
+        levels, index = self.levels
+        heights = torch.zeros_like(g[:, levels]).index_add_(1, torch.as_tensor(index, device=g.device), moved)
+        back[:, levels] += heights if self.smoothing is None else self.smoothing.adjoint(heights)
         return back
 
     def knows(self, channel: int, among: Sequence[int]) -> bool:
         """Whether the control variable of ``channel`` follows from the channels ``among`` them."""
         return channel not in self.winds or self.heights[self.winds.index(channel)] in among
 
+    @property
+    def levels(self) -> tuple[list[int], list[int]]:
+        """The heights that winds follow, and which of them each wind does."""
+        levels = sorted(set(self.heights))
+        return levels, [levels.index(z) for z in self.heights]
+
+    def kept(self, degrees: int) -> Tensor:
+        """(degrees,): what F keeps of each."""
+        kept = self.coefficients.new_ones(degrees) if self.smoothing is None else self.smoothing.kept
+        return torch.cat([kept, kept.new_zeros(max(degrees - len(kept), 0))])[:degrees]
+
     def terms(self) -> Tensor:
-        """(winds, 4, nlat, nlon): what multiplies, in x_w, y_w; y_z in the same place; and the differences of y_z to
-        the east and to the north, when s is taken out of those of s y_z."""
+        """(winds, 4, nlat, nlon): what multiplies, in x_w, y_w; F y_z in the same place; and the differences of F y_z
+        to the east and to the north, when s is taken out of those of s F y_z."""
         s = self._std[self.heights]
         east, west, north, south = _beside(s)
         a, b = (self.coefficients / self._std[self.winds][:, None]).unbind(1)
@@ -96,9 +119,9 @@ class Balance(nn.Module):
 
     def _follow(self, x: Tensor) -> Tensor:
         """What the heights of ``x`` explain of its winds (m, winds, nlat, nlon)."""
-        levels = sorted(set(self.heights))
-        east, north = differences(x[:, levels] * self._std[levels])
-        index = [levels.index(z) for z in self.heights]
+        levels, index = self.levels
+        heights = x[:, levels] if self.smoothing is None else self.smoothing(x[:, levels])
+        east, north = differences(heights * self._std[levels])
         a, b = self.coefficients.unbind(1)
         return (a * east[:, index] + b * north[:, index]) / self._std[self.winds]
 

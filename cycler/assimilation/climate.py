@@ -11,7 +11,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dacycle.cycler.assimilation.balance import Balance
+from dacycle.cycler.assimilation.smoothing import Smoothing
 from dacycle.cycler.bundle import Bundle
+from dacycle.emulators.grid import gaussian_grid
 from dacycle.errors import BundleError
 
 __all__ = ["Climate", "balance_of", "climate"]
@@ -40,15 +42,19 @@ def climate(path: Path) -> Climate:
 
 def balance_of(bundle: Bundle) -> Balance | None:
     """Between normalised anomalies and the prior's variables; None where they are the same."""
-    parts = _of_balance(bundle.path)
-    return Balance([c.name for c in bundle.channels], bundle.climatology.std, *parts) if parts else None
+    parts = _of_balance(bundle.path, bundle.grid.shape)
+    return None if parts is None else Balance([c.name for c in bundle.channels], bundle.climatology.std, *parts)
 
 
 @lru_cache(maxsize=2)
-def _of_balance(path: Path) -> tuple[Tensor, ...]:
-    """Coefficients and spread, or nothing."""
-    told = _read(path, ("balance.coefficients", "balance.spread"))
-    return tuple(torch.as_tensor(each).float() for each in told.values())
+def _of_balance(path: Path, shape: tuple[int, int]) -> tuple[Tensor, Tensor, Smoothing | None] | None:
+    """Coefficients, spread and smoothing of a prior that has a balance."""
+    names = ("balance.coefficients", "balance.spread", "balance.smoothing.kept")
+    told = {name: torch.as_tensor(each).float() for name, each in _read(path, names).items()}
+    if names[0] not in told:
+        return None
+    kept = told.get(names[2])
+    return told[names[0]], told[names[1]], None if kept is None else Smoothing(gaussian_grid(*shape), kept)
 
 
 def _read(path: Path, names: tuple[str, ...]) -> dict[str, FloatArray]:

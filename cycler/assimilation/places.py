@@ -1,14 +1,17 @@
 """Coefficients of harmonics seen at places: values of channels there, their adjoint, and covariances between places.
 
 At a place a state's channel is what the harmonics' row y makes of its own coefficients, a_c y'. In control variables
-(``balance.py``) a wind is that times n, and what the height's differences to the east and to the north add:
+(``balance.py``) a wind is that times n, and what the smoothed height z and its differences to the east and to the north
+add:
 
     n a_w y' + c_0 a_z y' + c_1 a_z (y_east - y_west)' + c_2 a_z (y_north - y_south)'
 
-so that a place has three rows, and every wind four terms. Within the cell around a place the coefficients are taken as
+so that a place has three rows, and every wind four terms. Smoothed heights stand behind the channels, with a part of
+each degree of their height's coefficients. Within the cell around a place the coefficients are taken as
 constant, which only the operators that use covariances see.
 """
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -83,7 +86,8 @@ class Places:
     @property
     def _seen(self) -> list[Seen]:
         """The rows of a place, of each kind, with the channels whose coefficients are seen through them."""
-        return [Seen(self._rows, torch.arange(self._channels, device=self._rows.device))]
+        channels = torch.arange(self._channels, device=self._rows.device)
+        return [Seen(self._rows, channels, self._rows.new_ones(self._channels, math.isqrt(self._rows.shape[1])))]
 
 
 class BalancedPlaces(Places):
@@ -97,40 +101,46 @@ class BalancedPlaces(Places):
             prior.harmonics.at_corners(torch.cat(sides, 1), twice) / prior.scale
             for sides in ((east, west), (north, south))
         )
-        self._winds, self._heights = balance.winds, balance.heights
+        self._winds, (self._levels, self._level) = balance.winds, balance.levels
+        self._smooth = balance.smoothing is not None
+        self._kept = balance.kept(prior.harmonics.lmax)
+        self._share = self._kept[prior.harmonics.degree]  # of every coefficient
         fields = balance.terms().flatten(-2)  # (winds, 4, points)
         self._mix = (fields[..., corners] * interpolation).sum(-1)  # n, c_0, c_1, c_2: (winds, 4, places)
 
     def values(self, a: Tensor) -> Tensor:
-        at_places = super().values(a)
-        n, own, east, north = self._mix.unbind(1)
-        heights, levels, index = self._levels
-        above, count = at_places[:, heights], a.shape[-1]
-        of_levels = a[:, levels]
-        moved = [(of_levels @ rows[:, :count].T)[:, index] for rows in (self._east, self._north)]
-        winds = n * at_places[:, self._winds] + own * above + east * moved[0] + north * moved[1]
+        at_places, count = super().values(a), a.shape[-1]
+        smoothed = a[:, self._levels] * self._share[:count]
+        winds = self._mix[:, 0] * at_places[:, self._winds]
+        for share, rows in self._of_heights:
+            winds += share * (smoothed @ rows[:, :count].T)[:, self._level]
         at_places[:, self._winds] = winds
         return at_places
 
     def adjoint(self, at_places: Tensor, count: int) -> Tensor:
-        n, own, east, north = self._mix.unbind(1)
-        winds, plain = at_places[:, self._winds], at_places.clone()
-        plain[:, self._winds] = n * winds
-        heights, levels, index = self._levels
-        plain.index_add_(1, torch.tensor(heights, device=plain.device), own * winds)
-        a = super().adjoint(plain, count)
-        for share, rows in ((east, self._east), (north, self._north)):
-            of_levels = winds.new_zeros(len(winds), len(levels), len(self))
-            of_levels.index_add_(1, torch.tensor(index, device=winds.device), share * winds)
-            a[:, levels] += of_levels @ rows[:, :count]
+        winds, own = at_places[:, self._winds], at_places.clone()
+        own[:, self._winds] = self._mix[:, 0] * winds
+        a = super().adjoint(own, count)
+        level = torch.tensor(self._level, device=winds.device)
+        for share, rows in self._of_heights:
+            of_levels = winds.new_zeros(len(winds), len(self._levels), len(self))
+            of_levels.index_add_(1, level, share * winds)
+            a[:, self._levels] += (of_levels @ rows[:, :count]) * self._share[:count]
         return a
+
+    @property
+    def _of_heights(self) -> list[tuple[Tensor, Tensor]]:
+        """Of a wind's terms that are of its height: what multiplies them (winds, places), and their rows."""
+        return list(zip(self._mix.unbind(1)[1:], (self._rows, self._east, self._north), strict=True))
 
     def variance(self, covariance: Tensor) -> Tensor:
         found = super().variance(covariance)
-        channels = torch.tensor([[w, z, z, z] for w, z in zip(self._winds, self._heights, strict=True)])
+        channels = torch.tensor([[w] + 3 * [self._levels[k]] for w, k in zip(self._winds, self._level, strict=True)])
         kinds = torch.tensor([kind for _, kind in TERMS])
         grams = self._grams[kinds[:, None], kinds, : len(covariance)]  # (4, 4, degrees, places)
+        kept = self._kept[: len(covariance), None] ** torch.tensor([of_height for of_height, _ in TERMS])
         of_terms = covariance[:, channels[:, :, None], channels[:, None]]  # (degrees, winds, 4, 4)
+        of_terms *= (kept[:, :, None] * kept[:, None])[:, None]
         shared = torch.einsum("lwij,ijlp->wijp", of_terms, grams)
         found[self._winds] = torch.einsum("wip,wjp,wijp->wp", self._mix, self._mix, shared)
         return found
@@ -138,7 +148,10 @@ class BalancedPlaces(Places):
     def rest(self, rest: Tensor) -> Tensor:
         found = super().rest(rest).clone()
         n, own, east, north = self._mix.square().unbind(1)
-        found[self._winds] = n * rest[self._winds, None] + (own + 2 * east + 2 * north) * rest[self._heights, None]
+        found[self._winds] = n * rest[self._winds, None]
+        if not self._smooth:
+            heights = rest[self._levels][self._level, None]
+            found[self._winds] += (own + 2 * east + 2 * north) * heights
         return found
 
     def _mixed(self, of_kinds: "list[list[Tensor]]", some: Tensor, others: Tensor) -> Tensor:
@@ -150,28 +163,19 @@ class BalancedPlaces(Places):
 
     def _of_winds(self, of_kinds: Sequence[Tensor], mix: Tensor, axis: int) -> Tensor:
         """What channels see, along ``axis``, of what is seen through every kind of row."""
-        wind, height, level = self._of_wind
+        wind, level = (torch.tensor(k, device=self._rows.device) for k in (self._winds, self._level))
         here, east, north = of_kinds
         n, own, to_east, to_north = mix.unbind(1) if axis else mix[:, :, None].unbind(1)
         winds = n * here.index_select(axis, wind)
-        winds += own * here.index_select(axis, height)
+        winds += own * here.index_select(axis, self._channels + level)
         winds += to_east * east.index_select(axis, level)
         winds += to_north * north.index_select(axis, level)
-        return here.index_copy(axis, wind, winds)
-
-    @cached_property
-    def _of_wind(self) -> tuple[Tensor, ...]:
-        """Of every wind its channel, its height's, and which of the heights that is."""
-        heights, _, levels = self._levels
-        return tuple(torch.tensor(k, device=self._rows.device) for k in (self._winds, heights, levels))
-
-    @cached_property
-    def _levels(self) -> tuple[list[int], list[int], list[int]]:
-        """The height of every wind, the heights, and which of them each wind has."""
-        levels = sorted(set(self._heights))
-        return self._heights, levels, [levels.index(z) for z in self._heights]
+        return here.narrow(axis, 0, self._channels).index_copy(axis, wind, winds)
 
     @property
     def _seen(self) -> list[Seen]:
-        levels = torch.tensor(self._levels[1], device=self._rows.device)
-        return [*super()._seen, Seen(self._east, levels), Seen(self._north, levels)]
+        (plain,) = super()._seen
+        levels = torch.tensor(self._levels, device=self._rows.device)
+        kept = self._kept.expand(len(levels), -1)
+        here = Seen(self._rows, torch.cat([plain.channels, levels]), torch.cat([plain.kept, kept]))
+        return [here, Seen(self._east, levels, kept), Seen(self._north, levels, kept)]

@@ -6,7 +6,8 @@ G: ``GaussianPrior.denoise``. s: the Gaussian's own posterior standard deviation
 output is of order one at every noise level (the EDM preconditioning of Karras et al. 2022, with the Gaussian denoiser
 in the place of the skip connection). G_k: the same Gaussian with its covariance times ``FACTORS[k]``; the network's
 gates g_k mix them by channel, place and state, so that calm regions are smoothed more and fronts less, in full
-resolution and at little cost. Network inputs: x and G(x), both scaled to order one, and statics. Where the network
+resolution and at little cost. Network inputs: x and G(x), both scaled to order one, statics, and the winds that the
+state of G(x) has, where x is control variables: what carries weather along is in none of these. Where the network
 outputs zero, the prior is exactly Gaussian. A ``Response``, where there is one, weighs G and R degree by degree.
 """
 
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from dacycle.cycler.assimilation.balance import Balance
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.response import Response
+from dacycle.cycler.assimilation.smoothing import Smoothing
 from dacycle.cycler.assimilation.unet import UNet
 from dacycle.cycler.bundle import Bundle
 from dacycle.emulators.grid import Grid
@@ -73,13 +75,20 @@ class DiffusionPrior(nn.Module):
         balance: Balance | None = None,
         states: GaussianPrior | None = None,
         response: Response | None = None,
+        winds: bool = False,
+        place: bool = False,
     ) -> None:
+        """``fold``, ``widths``, ``blocks``: of the network (``unet.py``), which computes in bfloat16 with
+        ``low_precision``. ``winds``: it is shown those of the Gaussian's state, too; ``place``: it may tell places
+        apart wherever it computes."""
         super().__init__()
         self.gaussian, self.balance, self.states, self.response = gaussian, balance, states, response
         self.low_precision = low_precision
         self.register_buffer("statics", statics, persistent=False)
-        n = gaussian.channels
-        self.network = UNet(2 * n + statics.shape[0], n, len(FACTORS) * n, 1 + 4, fold, widths, blocks)
+        n, k = gaussian.channels, statics.shape[0]
+        self._winds = len(balance.winds) if balance is not None and winds else 0
+        inputs, self._place = 2 * n + k + self._winds, place
+        self.network = UNet(inputs, n, len(FACTORS) * n, 1 + 4, fold, widths, blocks, place=k if place else 0)
 
     def forward(self, x: Tensor, sigma: Tensor, season: Tensor) -> Tensor:
         """x (n, channels, nlat, nlon), ``sigma`` (n,), ``season`` (n, 4) -> the same shape as x."""
@@ -98,13 +107,19 @@ class DiffusionPrior(nn.Module):
         noise = sigma[:, None, None, None] ** 2 / self.gaussian.weights
         known = (1 - scale.square()).clamp_min(0.01).sqrt()  # the standard deviation of G(x)
         statics = self.statics.expand(len(x), -1, -1, -1)
-        shown = torch.cat([x / (1 + noise).sqrt(), gaussian / known], 1).clamp(-LARGEST_INPUT, LARGEST_INPUT)
-        inputs = torch.cat([shown, statics], 1)
+        shown = torch.cat([x / (1 + noise).sqrt(), gaussian / known, statics, self._state_winds(gaussian)], 1)
+        inputs = shown.clamp(-LARGEST_INPUT, LARGEST_INPUT)
         conditions = torch.cat([sigma.log()[:, None] / 4, season], 1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.low_precision):
-            residual, gates = self.network(inputs, conditions)
+            residual, gates = self.network(inputs, conditions, self.statics[None] if self._place else None)
         mixed = (gates.unflatten(1, (len(FACTORS), -1)) * variants).sum(1)
         return gaussian, scale * residual.float() + mixed, coefficients
+
+    def _state_winds(self, y: Tensor) -> Tensor:
+        """What the network is shown of the winds of ``y``'s state."""
+        if self.balance is None or not self._winds:
+            return y[:, :0]
+        return self.balance.state(y)[:, self.balance.winds]
 
     @property
     def climate(self) -> GaussianPrior:
@@ -188,7 +203,9 @@ def _control(bundle: Bundle, weights: dict[str, Tensor]) -> tuple[Balance | None
     if "balance.coefficients" not in weights:
         return None, None
     names, std = [c.name for c in bundle.channels], bundle.climatology.std
-    balance = Balance(names, std, weights["balance.coefficients"], weights["balance.spread"])
+    kept = weights.get("balance.smoothing.kept")  # bundles before version 17 have none
+    smoothing = None if kept is None else Smoothing(bundle.grid, kept)
+    balance = Balance(names, std, weights["balance.coefficients"], weights["balance.spread"], smoothing)
     return balance, GaussianPrior(bundle.grid, weights["states.covariance"], weights["states.rest"])
 
 

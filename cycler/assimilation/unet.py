@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 __all__ = ["UNet"]
 
+PLACE_FEATURES = 32
+
 
 class _Surround(torch.autograd.Function):
     """One more row and column on every side: cyclic in longitude, continued across the poles.
@@ -71,18 +73,26 @@ class SphereConv(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions with group norms; the embedding of noise level and season scales and shifts between them."""
+    """Two convolutions with group norms; between them the embedding of noise level and season scales and shifts, and so
+    do ``place`` features, point by point."""
 
-    def __init__(self, width: int, embedding: int) -> None:
+    def __init__(self, width: int, embedding: int, place: int) -> None:
         super().__init__()
         self.norm1, self.conv1 = nn.GroupNorm(8, width), SphereConv(width, width)
         self.norm2, self.conv2 = nn.GroupNorm(8, width), SphereConv(width, width)
         self.modulation = nn.Linear(embedding, 2 * width)
         nn.init.zeros_(self.conv2.conv.weight)
+        self.place = nn.Conv2d(place, 2 * width, 1) if place else None
+        if self.place is not None:
+            nn.init.zeros_(self.place.weight)
+            nn.init.zeros_(self.place.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Same shape as ``x``."""
-        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, 1)
+    def forward(self, x: Tensor, embedding: Tensor, place: Tensor | None) -> Tensor:
+        """Same shape as ``x``; ``place`` (1, features, nlat, nlon)."""
+        moved = self.modulation(embedding)[:, :, None, None]
+        if self.place is not None:
+            moved = moved + self.place(place)
+        scale, shift = moved.chunk(2, 1)
         h = self.norm2(self.conv1(F.silu(self.norm1(x))))
         result: Tensor = x + self.conv2(F.silu(h * (1 + scale) + shift))
         return result
@@ -91,14 +101,14 @@ class ResidualBlock(nn.Module):
 class Stage(nn.Module):
     """Residual blocks at one resolution."""
 
-    def __init__(self, width: int, blocks: int, embedding: int) -> None:
+    def __init__(self, width: int, blocks: int, embedding: int, place: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(ResidualBlock(width, embedding) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ResidualBlock(width, embedding, place) for _ in range(blocks))
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, place: Tensor | None) -> Tensor:
         """Same shape as ``x``."""
         for block in self.blocks:
-            x = block(x, embedding)
+            x = block(x, embedding, place)
         return x
 
 
@@ -107,7 +117,8 @@ class UNet(nn.Module):
 
     The field (n, outputs, nlat, nlon) is made pixel by pixel; the gates (n, gates, nlat, nlon) are smooth: one value
     per folded pixel, interpolated. ``widths``: channels of each resolution, finest first; ``blocks``: residual blocks
-    per resolution and direction.
+    per resolution and direction. ``place``: so many fields that say where a pixel is, which every block may scale and
+    shift by: filters are the same everywhere, what turns winds and what grid cells measure is not.
     """
 
     frequencies: Tensor
@@ -122,6 +133,7 @@ class UNet(nn.Module):
         widths: list[int],
         blocks: int,
         embedding: int = 128,
+        place: int = 0,
     ) -> None:
         super().__init__()
         self.fold = fold
@@ -129,30 +141,41 @@ class UNet(nn.Module):
         self.embed = nn.Sequential(
             nn.Linear(conditions + 16, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
+        features = PLACE_FEATURES if place else 0
+        self.locate = nn.Sequential(nn.Conv2d(place, features, 1), nn.SiLU()) if place else None
         self.stem = SphereConv(inputs * fold**2, widths[0])
-        self.down = nn.ModuleList(Stage(width, blocks, embedding) for width in widths[:-1])
+        self.down = nn.ModuleList(Stage(width, blocks, embedding, features) for width in widths[:-1])
         self.shrink = nn.ModuleList(SphereConv(fine, coarse, 2) for fine, coarse in pairwise(widths))
-        self.middle = Stage(widths[-1], blocks, embedding)
+        self.middle = Stage(widths[-1], blocks, embedding, features)
         self.grow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
-        self.up = nn.ModuleList(Stage(width, blocks, embedding) for width in widths[:-1])
+        self.up = nn.ModuleList(Stage(width, blocks, embedding, features) for width in widths[:-1])
         self.head = SphereConv(widths[0], outputs * fold**2)
         self.gate = nn.Conv2d(widths[0], gates, 1)
         for parameter in [*self.head.parameters(), *self.gate.parameters()]:
             nn.init.zeros_(parameter)  # an untrained network leaves the Gaussian prior as it is
 
-    def forward(self, x: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """The first condition is the logarithm of the noise level; it is expanded in Fourier features."""
+    def forward(self, x: Tensor, conditions: Tensor, place: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The first condition is the logarithm of the noise level; it is expanded in Fourier features. ``place``
+        (1, place, nlat, nlon)."""
         phase = conditions[:, :1] * self.frequencies
         e = self.embed(torch.cat([conditions, phase.cos(), phase.sin()], 1))
         x = self.stem(F.pixel_unshuffle(x, self.fold).contiguous(memory_format=torch.channels_last))
+        places = self._places(place)
         skips = []
-        for stage, shrink in zip(self.down, self.shrink, strict=True):
-            x = stage(x, e)
+        for stage, shrink, where in zip(self.down, self.shrink, places[:-1], strict=True):
+            x = stage(x, e, where)
             skips.append(x)
             x = shrink(x)
-        x = self.middle(x, e)
-        for stage, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
-            x = stage(skips.pop() + F.interpolate(grow(x), scale_factor=2), e)
+        x = self.middle(x, e, places[-1])
+        for stage, grow, where in zip(reversed(self.up), reversed(self.grow), places[-2::-1], strict=True):
+            x = stage(skips.pop() + F.interpolate(grow(x), scale_factor=2), e, where)
         gates = F.interpolate(surround(self.gate(x)).float(), scale_factor=self.fold, mode="bilinear")
         inner = slice(self.fold, -self.fold)
         return F.pixel_shuffle(self.head(x), self.fold), gates[..., inner, inner]
+
+    def _places(self, place: Tensor | None) -> list[Tensor | None]:
+        """The features of ``place`` at every resolution, finest first."""
+        if self.locate is None or place is None:
+            return [None] * (len(self.down) + 1)
+        sizes = [self.fold * 2**k for k in range(len(self.down) + 1)]
+        return [self.locate(F.avg_pool2d(place, size)) for size in sizes]

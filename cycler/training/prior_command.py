@@ -50,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-balance", dest="balance", action="store_false", help="winds as they are, not what they are beyond balance"
     )
+    told = "with --climate-from: fit the balance and the covariance of control variables anew all the same"
+    parser.add_argument("--new-balance", action="store_true", help=told)
     parser.add_argument("--degrees", type=int, default=86, help="truncation of the Gaussian prior")
     parser.add_argument("--fold", type=int, default=2, help="pixels folded into channels, each way")
     parser.add_argument(
@@ -135,11 +137,11 @@ def run(args: argparse.Namespace) -> int:
     states = known.climate if known else estimate_gaussian(training, runs[0].grid, args.degrees)
     gaussian, balance = states, None
     if args.balance:
-        balance = known.balance if known else None
+        balance = known.balance if known and not args.new_balance else None
         names = [channel.name for channel in DEFAULT_CHANNELS]
-        balance = balance or fit_balance(training, runs[0].grid, names, climatology.std)
+        fitted = balance is not None
+        balance = balance or fit_balance(training, runs[0].grid, names, climatology.std, args.degrees)
         training, validation = in_control(training, balance), in_control(validation, balance)
-        fitted = known is not None and known.balance is not None
         gaussian = known.gaussian if known and fitted else estimate_gaussian(training, runs[0].grid, args.degrees)
     print(f"{len(training)} frames for training, {len(validation)} for validation", flush=True)
     network = {
@@ -147,6 +149,8 @@ def run(args: argparse.Namespace) -> int:
         "widths": args.widths,
         "blocks": args.blocks,
         "low_precision": not args.full_precision,
+        "winds": args.balance,
+        "place": True,
     }
     features = static_features(runs[0].grid, runs[0].orography, runs[0].land)
     prior = DiffusionPrior(gaussian, features, **network, balance=balance, states=states if balance else None)

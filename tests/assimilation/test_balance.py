@@ -1,6 +1,7 @@
 """Control variables: the map, its inverse and adjoint, and what soundings see through it, against dense algebra."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor
@@ -11,12 +12,23 @@ from dacycle.cycler.assimilation.gain import Conditioner, Observations
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.places import BalancedPlaces
 from dacycle.cycler.assimilation.points import PointOperator
+from dacycle.cycler.assimilation.smoothing import Smoothing
 from dacycle.emulators.grid import bilinear, gaussian_grid
 
 CHANNELS = ("2t", "u850", "v850", "z850", "u500", "z500")
 GRID, DEGREES, N = gaussian_grid(16, 32), 9, len(CHANNELS)
 POINTS = GRID.shape[0] * GRID.shape[1]
 COUNT = N * DEGREES**2
+KEPT: Tensor | None = None
+
+
+@pytest.fixture(
+    params=[None, torch.linspace(1.0, 0.2, 7)], ids=["heights as they are", "heights smoothed"], autouse=True
+)
+def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Tensor | None:
+    """All of this holds with heights as they are and with heights smoothed."""
+    monkeypatch.setitem(globals(), "KEPT", request.param)
+    return request.param
 
 
 def generator() -> torch.Generator:
@@ -24,6 +36,11 @@ def generator() -> torch.Generator:
 
 
 def balance(smooth_std: bool = False) -> Balance:
+    return Balance(*_parts(smooth_std), None if KEPT is None else Smoothing(GRID, KEPT))
+
+
+def _parts(smooth_std: bool = False) -> tuple[tuple[str, ...], npt.NDArray[np.float32], Tensor, Tensor]:
+    """Channels, standard deviations, coefficients and spread."""
     rng = generator()
     lat = torch.as_tensor(np.deg2rad(GRID.lat), dtype=torch.float32)[:, None]
     east, north = torch.sin(lat), torch.cos(lat) - 0.5
@@ -31,7 +48,7 @@ def balance(smooth_std: bool = False) -> Balance:
     coefficients = coefficients * torch.rand(3, 1, 1, 1, generator=rng)
     std = 2.0 + (0.3 * torch.cos(2 * lat) if smooth_std else 0 * lat)
     spread = 0.5 + 0.2 * torch.cos(lat).expand(3, *GRID.shape)
-    return Balance(CHANNELS, std.expand(N, *GRID.shape).numpy(), coefficients, spread)
+    return CHANNELS, std.expand(N, *GRID.shape).numpy(), coefficients, spread
 
 
 def prior() -> GaussianPrior:
@@ -63,6 +80,20 @@ def test_the_map_can_be_inverted_and_leaves_all_but_winds() -> None:
     plain = [k for k in range(N) if k not in known.winds]
     assert torch.equal(y[:, plain], x[:, plain])
     assert (y - x)[:, known.winds].abs().mean() > 0.3
+
+
+def test_heights_are_smoothed_degree_by_degree(kept: Tensor | None) -> None:
+    """A height of one degree makes winds by as much as is kept of it; of degrees beyond, none."""
+    known, of_heights = prior(), CHANNELS.index("z850")
+    plain, smooth = Balance(*_parts()), balance()
+    for degree in (2, 5, 8):
+        a = torch.zeros(1, N, DEGREES**2)
+        a[0, of_heights, degree**2] = 100.0
+        y = known.synthesise(a)
+        share = 1.0 if kept is None else float(kept[degree]) if degree < len(kept) else 0.0
+        winds = [each.state(y)[:, each.winds] for each in (smooth, plain)]
+        torch.testing.assert_close(winds[0], share * winds[1], rtol=1e-4, atol=1e-5)
+        assert winds[1].abs().max() > 0.1
 
 
 def test_balanced_winds_have_no_control_variable_of_their_own() -> None:

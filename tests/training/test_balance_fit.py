@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from dacycle.cycler.assimilation.balance import Balance
+from dacycle.cycler.assimilation.smoothing import Smoothing
 from dacycle.cycler.training.balance import fit_balance, in_control
 from dacycle.cycler.training.frames import Frames
 from dacycle.emulators.grid import gaussian_grid
@@ -12,6 +13,8 @@ from dacycle.emulators.spectral import Harmonics
 
 CHANNELS = ("u850", "v850", "z850")
 GRID, COUNT = gaussian_grid(32, 64), 400
+DEGREES = 16
+KEPT = 1 / (1 + (torch.arange(DEGREES) / 9) ** 4)
 STD = np.full((3, *GRID.shape), 3.0, np.float32)
 
 
@@ -20,8 +23,8 @@ def world() -> tuple[Balance, Frames]:
     lat = torch.as_tensor(np.deg2rad(GRID.lat), dtype=torch.float32)[:, None].expand(GRID.shape)
     slope = torch.sin(lat)
     coefficients = torch.stack([torch.stack([0 * slope, -slope]), torch.stack([slope, 0 * slope])])
-    true = Balance(CHANNELS, STD, coefficients, 0.3 + 0.2 * torch.cos(lat).repeat(2, 1, 1))
-    generator, harmonics = torch.Generator().manual_seed(6), Harmonics(GRID, 16)
+    true = Balance(CHANNELS, STD, coefficients, 0.3 + 0.2 * torch.cos(lat).repeat(2, 1, 1), Smoothing(GRID, KEPT))
+    generator, harmonics = torch.Generator().manual_seed(6), Harmonics(GRID, DEGREES)
     power = (1 / (1 + harmonics.degree.float())).sqrt()
     y = harmonics.synthesise(power * torch.randn(COUNT, 3, 256, generator=generator))
     y[:, :2] = torch.randn(COUNT, 2, *GRID.shape, generator=generator)
@@ -30,9 +33,10 @@ def world() -> tuple[Balance, Frames]:
 
 def test_coefficients_and_the_spread_of_what_is_left_are_those_of_the_world() -> None:
     true, frames = world()
-    found = fit_balance(frames, GRID, CHANNELS, STD, stride=1)
+    found = fit_balance(frames, GRID, CHANNELS, STD, DEGREES, stride=1)
     off = (found.coefficients - true.coefficients).square().mean().sqrt()
     assert off < 0.1 * true.coefficients.square().mean().sqrt()
+    torch.testing.assert_close(found.kept(DEGREES), KEPT, rtol=0.0, atol=0.1)
     torch.testing.assert_close(found.spread, true.spread, rtol=0.2, atol=0.0)
     y = in_control(frames, found).values.float()
     assert y[:, :2].square().mean().item() == pytest.approx(1.0, abs=0.05)

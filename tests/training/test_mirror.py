@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from dacycle.channels import channel
-from dacycle.cycler.assimilation.prior import DiffusionPrior, season_features, static_features
+from dacycle.cycler.assimilation.prior import DiffusionPrior, load_prior, season_features, static_features
+from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.training.frames import Frames, estimate_gaussian
 from dacycle.cycler.training.mirror import Mirror
 from dacycle.cycler.training.prior import PriorSettings, evaluate, train_prior
@@ -78,6 +79,18 @@ def test_the_ground_lies_on_the_other_side_and_the_network_is_the_same() -> None
     with torch.no_grad():
         prior.network.head.conv.bias.fill_(0.25)
     assert mirror.prior.network.head.conv.bias.min() == 0.25
+
+
+def test_what_winds_follow_is_mirrored_with_them(balanced_bundle: Bundle) -> None:
+    """States of mirrored control variables, under the mirrored balance, are the mirrored states."""
+    prior = load_prior(balanced_bundle)
+    mirror = Mirror(prior, balanced_bundle.channels)
+    y = torch.randn(2, len(balanced_bundle.channels), *balanced_bundle.grid.shape)
+    assert prior.balance is not None
+    assert mirror.prior.balance is not None
+    told = mirror.prior.balance.state(mirror.states(y))
+    torch.testing.assert_close(told, mirror.states(prior.balance.state(y)), rtol=1e-4, atol=1e-4)
+    assert prior.balance is not mirror.prior.balance
 
 
 def test_what_a_network_saw_in_the_mirror_it_knows_there(tmp_path: Path) -> None:

@@ -43,3 +43,19 @@ def test_other_layers_and_broken_factors_are_told() -> None:
         widened(narrow, network([24, 24], 1).state_dict())
     with pytest.raises(ValueError, match="other layers"):
         widened(narrow, network([16, 24, 32], 1).state_dict())
+
+
+def test_inputs_and_knowledge_of_places_that_come_besides_count_for_nothing_at_first() -> None:
+    small = network([16, 24], 0)
+    torch.manual_seed(1)
+    large = UNet(8, 3, 4, 5, 2, [16, 24], 1, place=3)
+    large.load_state_dict(widened(small.state_dict(), large.state_dict()))
+    x, conditions, place = torch.randn(2, 8, 8, 16), torch.randn(2, 5), torch.randn(1, 3, 8, 16)
+    with torch.no_grad():
+        told = small(x[:, :6], conditions)
+        for ours, theirs in zip(large(x, conditions, place), told, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+        for parameter in large.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        first, second = large(x, conditions, place)[0], large(x, conditions, -place)[0]
+    assert (first - second).square().mean() > 1e-3 * first.square().mean()
