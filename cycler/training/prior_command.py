@@ -19,8 +19,8 @@ from dacycle.errors import DacycleError
 
 __all__ = ["add_arguments", "run"]
 
-RESPONSE_STATES = 80
-"""Of the validation days, for the response (``training/response.py``)."""
+RESPONSE_STATES, FLOW_SAMPLES = 80, 24
+"""Of the validation days, for the response (``response.py``); drawn on some of their dates (``flow_response.py``)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     from dacycle.cycler.training.climatology import fit_climatology
     from dacycle.cycler.training.dataset import open_dataset, span
     from dacycle.cycler.training.device import training_device
+    from dacycle.cycler.training.flow_response import fit_flow
     from dacycle.cycler.training.frames import estimate_gaussian, join, load_frames, thinned
     from dacycle.cycler.training.mirror import Mirror
     from dacycle.cycler.training.prior import LEVELS, PriorSettings, begin_from, evaluate, train_prior
@@ -161,6 +162,7 @@ def run(args: argparse.Namespace) -> int:
     mirror = Mirror(prior, DEFAULT_CHANNELS) if args.mirrored else None
     prior = train_prior(prior, training, validation, settings, args.out / "prior.pt", _progress, mirror)
     prior.response = fit_response(prior, thinned(validation, RESPONSE_STATES)).to(device)
+    prior.response = fit_flow(prior, thinned(validation, FLOW_SAMPLES).season)
     save_file({k: v.detach().cpu().contiguous() for k, v in prior.state_dict().items()}, args.out / "prior.safetensors")
     ratios = evaluate(prior, validation)
     scores = {f"{level:g}": round(ratio, 4) for level, ratio in zip(LEVELS, ratios, strict=True)}

@@ -1,5 +1,6 @@
 """``dacycle train response``: how far a bundle's denoiser is to be believed, degree by degree, found on states that no
-training saw. ``dacycle train prior`` finds the same on the days that it keeps from training.
+training saw, and so that samples keep the energy. ``dacycle train prior`` finds the same on the days that it keeps
+from training.
 
 OUT/bundle/  the bundle with the response found
 """
@@ -16,6 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     told = "nature runs or zarr stores that no training saw, best of several seasons"
     parser.add_argument("--data", nargs="+", required=True, help=told)
     parser.add_argument("--frames", type=int, default=40, help="states of each, evenly spread")
+    told = "drawn on their dates, so that the flow keeps the energy; 0 leaves that out"
+    parser.add_argument("--samples", type=int, default=24, help=told)
     parser.add_argument("--version", help="of the new bundle; unset: the old one's")
     parser.add_argument("--out", type=Path, required=True, help="folder of the result")
     parser.add_argument("--threads", type=int, default=0, help="torch's; 0 leaves the choice to torch")
@@ -30,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     from dacycle.cycler.training.balance import load_known
     from dacycle.cycler.training.bundle import copy_bundle, write_prior
     from dacycle.cycler.training.dataset import open_dataset
-    from dacycle.cycler.training.frames import join
+    from dacycle.cycler.training.flow_response import fit_flow
+    from dacycle.cycler.training.frames import join, thinned
     from dacycle.cycler.training.response import fit_response, told
 
     if args.threads:
@@ -43,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
         parts.append(load_known(data, bundle, prior, slice(0, None, every)))
     states = join(parts)
     prior.response = fit_response(prior, states)
+    if args.samples:
+        prior.response = fit_flow(prior, thinned(states, args.samples).season)
     args.out.mkdir(parents=True, exist_ok=True)
     target = copy_bundle(bundle, args.out / "bundle", args.version, {"response_states": len(states)})
     write_prior(target, prior.state_dict())
