@@ -25,8 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     prior = "folder of `dacycle train prior`; or a bundle, of which all but the emulator stays"
     parser.add_argument("--prior", required=True, help=prior)
-    emulator = "folder of `dacycle train emulator`; or a bundle, of which without --truth all but the prior stays"
-    parser.add_argument("--emulator", required=True, help=emulator)
+    emulator = (
+        "folder of `dacycle train emulator`; or a bundle, of which all but the prior stays that was trained under"
+    )
+    parser.add_argument("--emulator", required=True, help=f"{emulator} its climate")
     truth = "nature runs or zarr stores for the forecast-error statistics, best of several seasons"
     parser.add_argument("--truth", nargs="+", default=[], help=f"{truth}; with a bundle: unset, its own stay")
     parser.add_argument("--days", type=float, default=12.0, help="how many of their last days are cycled over")
@@ -70,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         return _exchange(args)
     folder = Path(args.prior)
     prior_told = _read(folder / "prior.json")
-    if not args.truth and _is_bundle(args.emulator):
+    if _is_bundle(args.emulator) and (not args.truth or _keeps_climate(folder, args.emulator)):
         return _other_prior(args, prior_told)
     if not args.truth:
         raise ConfigError(f"--prior {args.prior}: expected --truth, for the statistics of its forecasts' errors")
@@ -144,17 +146,25 @@ def _with_anomalies(bundle: "Bundle") -> "Bundle":
 
 def _exchange(args: argparse.Namespace) -> int:
     from dacycle.cycler.bundle import open_bundle
-    from dacycle.cycler.training.dataset import open_dataset
-    from dacycle.cycler.training.exchange import exchange, measure_errors
+    from dacycle.cycler.training.exchange import exchange
 
     bundle = open_bundle(args.prior)
     network, told, weights = _emulator(args.emulator)
     made = exchange(bundle, args.out, network, weights, _told(args, bundle, emulator=told))
-    truths = [open_dataset(location, made.grid.shape) for location in args.truth]
-    for _ in range(args.rounds if truths else 0):
-        made = measure_errors(made, truths, args.days, args.members, args.sites, _say)
+    _measure(args, made)
     print(f"bundle {args.out}: {bundle.card.name} {bundle.card.version} with the emulator of {args.emulator}")
     return 0
+
+
+def _keeps_climate(folder: Path, location: str) -> bool:
+    """Whether the prior in ``folder`` was trained under the climatology of a bundle."""
+    import numpy as np
+
+    from dacycle.cycler.bundle import open_bundle
+
+    saved, known = np.load(folder / "climatology.npz"), open_bundle(location).climatology
+    pairs = (saved["coefficients"], known.coefficients), (saved["std"], known.std)
+    return all(ours.shape == theirs.shape and np.allclose(ours, theirs, rtol=1e-5) for ours, theirs in pairs)
 
 
 def _other_prior(args: argparse.Namespace, told: dict[str, Any]) -> int:
@@ -165,10 +175,21 @@ def _other_prior(args: argparse.Namespace, told: dict[str, Any]) -> int:
 
     bundle, folder = open_bundle(args.emulator), Path(args.prior)
     network = NetworkCard(architecture="gaussian-unet", arguments=told.pop("arguments"))
-    weights = load_file(folder / "prior.safetensors")
-    exchange_prior(bundle, args.out, network, weights, _told(args, bundle, prior=told))
+    weights, card = load_file(folder / "prior.safetensors"), _told(args, bundle, prior=told)
+    made = exchange_prior(bundle, args.out, network, weights, card, anew=bool(args.truth))
+    _measure(args, made)
     print(f"bundle {args.out}: {bundle.card.name} {bundle.card.version} with the prior of {folder}")
     return 0
+
+
+def _measure(args: argparse.Namespace, made: "Bundle") -> None:
+    """What the forecasts of a bundle with another part are wrong by, where there is a truth to measure it by."""
+    from dacycle.cycler.training.dataset import open_dataset
+    from dacycle.cycler.training.exchange import measure_errors
+
+    truths = [open_dataset(location, made.grid.shape) for location in args.truth]
+    for _ in range(args.rounds if truths else 0):
+        made = measure_errors(made, truths, args.days, args.members, args.sites, _say)
 
 
 def _told(args: argparse.Namespace, bundle: "Bundle", **part: dict[str, Any]) -> dict[str, Any]:

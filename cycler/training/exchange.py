@@ -43,14 +43,15 @@ def exchange(bundle: Bundle, target: Path, emulator: NetworkCard, weights: Path,
 
 
 def exchange_prior(
-    bundle: Bundle, target: Path, network: NetworkCard, weights: Mapping[str, Tensor], card: dict[str, Any]
+    bundle: Bundle, target: Path, network: NetworkCard, weights: Mapping[str, Tensor], card: dict[str, Any], anew: bool
 ) -> Bundle:
-    """A copy of ``bundle`` in ``target`` with the prior of ``weights``; ``card``: what else its card says.
+    """A copy of ``bundle`` in ``target`` with the prior of ``weights``; ``card``: what else its card says. ``anew``:
+    errors are measured next, beginning with those of the bundle.
 
-    BundleError where the prior lives in another climate than the bundle: its error statistics would mean nothing there.
+    BundleError where the prior knows other variables than the bundle's: its error statistics would mean nothing there.
     """
     own = load_prior(bundle).state_dict()
-    for name in sorted(key for key in own if key.startswith(("gaussian.", "balance."))):
+    for name in sorted(key for key in own if key.startswith(("gaussian.", "balance.")) and not anew):
         if name not in weights or not torch.allclose(own[name], weights[name], rtol=1e-3, atol=1e-6):
             expected = f"expected a prior trained under the climate of {bundle.path}, or --truth to measure errors anew"
             raise BundleError(f"{expected}; its {name} is another one")

@@ -43,7 +43,7 @@ class PriorSettings:
     highest: float = HIGHEST_LEVEL
     average: float = 0.997
     seed: int = 0
-    checkpoint_seconds: float = 240.0
+    checkpoint_seconds: float = 480.0
 
 
 def train_prior(

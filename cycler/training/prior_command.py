@@ -135,15 +135,16 @@ def run(args: argparse.Namespace) -> int:
         ]
     )
     known = load_prior(bundle) if bundle else None
-    states = known.climate if known else estimate_gaussian(training, runs[0].grid, args.degrees)
+    degrees = len(known.climate.covariance) if known else args.degrees
+    states = known.climate if known else estimate_gaussian(training, runs[0].grid, degrees)
     gaussian, balance = states, None
     if args.balance:
         balance = known.balance if known and not args.new_balance else None
         names = [channel.name for channel in DEFAULT_CHANNELS]
         fitted = balance is not None
-        balance = balance or fit_balance(training, runs[0].grid, names, climatology.std, args.degrees)
+        balance = balance or fit_balance(training, runs[0].grid, names, climatology.std, degrees)
         training, validation = in_control(training, balance), in_control(validation, balance)
-        gaussian = known.gaussian if known and fitted else estimate_gaussian(training, runs[0].grid, args.degrees)
+        gaussian = known.gaussian if known and fitted else estimate_gaussian(training, runs[0].grid, degrees)
     print(f"{len(training)} frames for training, {len(validation)} for validation", flush=True)
     network = {
         "fold": args.fold,

@@ -95,6 +95,17 @@ def test_a_prior_is_trained_further_under_the_climate_of_a_bundle(
     np.testing.assert_array_equal(kept_bundle.forecast_error, before.forecast_error)
     assert kept_bundle.card.training["prior"] == after.card.training["prior"]
     torch.testing.assert_close(load_prior(kept_bundle).state_dict(), second.state_dict())
+    # With another balance it knows other variables, of which nothing has been measured yet.
+    data[-1] = str(tmp_path / "other")
+    assert main(["train", "prior", *data, *kept, *few, "--new-balance"]) == 0
+    capsys.readouterr()
+    assert main([*command[:-2], str(tmp_path / "bundle"), "--prior", str(tmp_path / "other")]) == 1
+    assert "balance.coefficients is another one" in capsys.readouterr().err
+    other = tmp_path / "measured"
+    parts = ["--prior", str(tmp_path / "other"), "--emulator", str(bundle), "--truth", str(runs / "fine.nc")]
+    assert main(["bundle", *parts, *settings, "--out", str(other)]) == 0
+    np.testing.assert_array_equal(open_bundle(str(other)).climatology.std, before.climatology.std)
+    assert load_prior(open_bundle(str(other))).balance is not None
     shutil.copytree(tmp_path / "prior", tmp_path / "foreign")
     weights = load_file(tmp_path / "prior" / "prior.safetensors")
     weights["gaussian.covariance"] *= 1.1
