@@ -2,7 +2,8 @@
 
 Four parts, each kept in the folder as soon as it is there, so that an interrupted evaluation goes on:
 
-denoising.json           mean square error per noise level, relative to the closed-form Gaussian prior's
+denoising.json           mean square error per noise level, relative to the closed-form Gaussian prior's: of states, and
+                         of the prior's own variables
 samples/NN.npy           unconditional samples, one a date; their spectra, histograms and balance go into prior.json
 super-resolution/*.json  one date each: truth seen on the emulator's grid only
 prior.json, prior.md, index.html and pictures: all of it put together
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         "digest": bundle.digest,
         "world": bundle.card.world,
         "data": f"{data.name} {span(data.times)}",
-        "denoising": _denoising(bundle, data, args.out / "denoising.json", args.frames),
+        **_denoising(bundle, data, args.out / "denoising.json", args.frames),
         "samples": _samples(bundle, data, args) if args.samples else None,
         "super_resolution": _super_resolution(bundle, data, args) if args.dates else None,
     }
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _denoising(bundle: Bundle, data: Dataset, path: Path, frames: int) -> dict[str, float]:
+def _denoising(bundle: Bundle, data: Dataset, path: Path, frames: int) -> dict[str, dict[str, float]]:
     from dacycle.cycler.assimilation.prior import load_prior
     from dacycle.cycler.training.balance import load_known
     from dacycle.cycler.training.prior import LEVELS, evaluate
@@ -81,8 +82,11 @@ def _denoising(bundle: Bundle, data: Dataset, path: Path, frames: int) -> dict[s
         every = max(1, len(data.times) // frames)
         prior = load_prior(bundle)
         known = load_known(data, bundle, prior, slice(0, every * frames, every))
-        ratios = evaluate(prior, known, frames)
-        write_bytes(path, json.dumps({f"{s:g}": r for s, r in zip(LEVELS, ratios, strict=True)}).encode())
+        told = {}
+        for name, of_states in (("denoising", True), ("denoising_of_variables", False)):
+            ratios = evaluate(prior, known, frames, of_states=of_states)
+            told[name] = {f"{level:g}": ratio for level, ratio in zip(LEVELS, ratios, strict=True)}
+        write_bytes(path, json.dumps(told).encode())
     return dict(json.loads(path.read_text()))
 
 

@@ -175,21 +175,26 @@ def _with(prior: DiffusionPrior, weights: dict[str, Tensor]) -> DiffusionPrior:
 
 
 @torch.no_grad()
-def evaluate(prior: DiffusionPrior, validation: Frames, count: int = 24, seed: int = 1) -> list[float]:
-    """Denoising mean square error relative to the Gaussian prior's own, at each of LEVELS, on unseen frames."""
-    gaussian = prior.gaussian
-    chosen, ratios = thinned(validation, count), []
+def evaluate(
+    prior: DiffusionPrior, validation: Frames, count: int = 24, seed: int = 1, of_states: bool = False
+) -> list[float]:
+    """Denoising mean square error relative to the Gaussian prior's own, at each of LEVELS, on unseen frames.
+
+    Of the prior's variables, all channels alike; ``of_states``: of the normalised anomalies that these stand for.
+    """
+    gaussian, chosen, ratios = prior.gaussian, thinned(validation, count), []
+
+    def state(y: Tensor) -> Tensor:
+        return prior.balance.state(y) if of_states and prior.balance is not None else y
+
     for level in LEVELS:
         generator = torch.Generator().manual_seed(seed)
-        ours = theirs = 0.0
+        errors = torch.zeros(2)
         for x0, season in batches(chosen, 4, prior.statics.device):
             sigma = torch.full((len(x0),), level, device=x0.device)
             x = x0 + level * gaussian.noise(x0, generator)
-            for estimate, name in ((prior(x, sigma, season), "ours"), (gaussian.denoise(x, sigma), "theirs")):
-                error = ((estimate - x0).square() * gaussian.weights).mean().item()
-                if name == "ours":
-                    ours += error
-                else:
-                    theirs += error
-        ratios.append(ours / theirs)
+            estimates = prior(x, sigma, season), gaussian.denoise(x, sigma)
+            square = [(state(each) - state(x0)).square() * gaussian.weights for each in estimates]
+            errors += torch.stack([each.mean() for each in square]).cpu()
+        ratios.append(float(errors[0] / errors[1]))
     return ratios

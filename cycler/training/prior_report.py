@@ -15,13 +15,18 @@ def report(bundle: Bundle, result: dict[str, Any]) -> str:
     lines = [
         f"# Prior of the bundle {result['bundle']}, on {result['data']} ({result['world']} world)\n",
         "Denoising mean square error relative to the closed-form Gaussian prior's, per noise level:\n",
-        "| " + " | ".join(levels) + " |",
-        "|" + "---|" * len(levels),
-        "| " + " | ".join(f"{ratio:.3f}" for ratio in levels.values()) + " |\n",
+        "| | " + " | ".join(levels) + " |",
+        "|" + "---|" * (len(levels) + 1),
+        _row("of normalised anomalies", levels),
+        _row("of the prior's own variables", result["denoising_of_variables"]) + "\n",
     ]
     return (
         "\n".join([*lines, *_samples(result["samples"]), *_super_resolution(bundle, result["super_resolution"])]) + "\n"
     )
+
+
+def _row(name: str, ratios: dict[str, float]) -> str:
+    return f"| {name} | " + " | ".join(f"{ratio:.3f}" for ratio in ratios.values()) + " |"
 
 
 def _samples(told: dict[str, Any] | None) -> list[str]:

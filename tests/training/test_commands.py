@@ -343,7 +343,9 @@ def test_the_prior_is_evaluated_by_command_and_goes_on_where_it_stopped(bundle: 
     command = ["train", "evaluate-prior", "--data", fine, "--bundle", str(bundle), "--out", str(tmp_path), *few]
     assert main(command) == 0
     told = json.loads((tmp_path / "prior.json").read_text())
-    assert set(told["denoising"]) == {"0.02", "0.05", "0.1", "0.2", "0.5", "1", "2", "5"}
+    for name in ("denoising", "denoising_of_variables"):
+        assert set(told[name]) == {"0.02", "0.05", "0.1", "0.2", "0.5", "1", "2", "5"}
+    assert told["denoising"] != told["denoising_of_variables"]
     assert told["samples"]["count"] == 2
     rmse = told["super_resolution"]["rmse"]["z500"]
     assert rmse["gaussian"][0] < 25.0  # of 50 m: the made-up world's degrees are nearly all resolved
