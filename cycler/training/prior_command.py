@@ -9,7 +9,6 @@ prior.json            arguments of the network, settings and validation scores
 import argparse
 import json
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -82,13 +81,12 @@ def run(args: argparse.Namespace) -> int:
     from dacycle.cycler.assimilation.prior import DiffusionPrior, load_prior, static_features
     from dacycle.cycler.bundle import open_bundle
     from dacycle.cycler.training.balance import fit_balance, in_control
-    from dacycle.cycler.training.climatology import fit_climatology
-    from dacycle.cycler.training.dataset import open_dataset, span
     from dacycle.cycler.training.device import training_device
     from dacycle.cycler.training.flow_response import fit_flow
-    from dacycle.cycler.training.frames import estimate_gaussian, join, load_frames, thinned
+    from dacycle.cycler.training.frames import estimate_gaussian, thinned
     from dacycle.cycler.training.mirror import Mirror
     from dacycle.cycler.training.prior import LEVELS, PriorSettings, begin_from, evaluate, train_prior
+    from dacycle.cycler.training.prior_worlds import PriorWorlds
     from dacycle.cycler.training.response import fit_response
 
     if args.threads:
@@ -98,53 +96,30 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.accumulate <= args.batch:
         raise DacycleError(f"--accumulate {args.accumulate}: expected 1 to {args.batch} parts of a --batch of so many")
     args.out.mkdir(parents=True, exist_ok=True)
-    shape = (args.grid[0], args.grid[1])
-    given = args.data, args.helpers, args.validation
-    runs, helpers, judges = ([open_dataset(where, shape) for where in each] for each in given)
-    if len({run.grid.shape for run in [*runs, *judges]}) > 1:
-        raise DacycleError("--data: all runs must be on one grid; coarser ones belong to --helpers")
-    days = timedelta(days=args.validation_days)
-    kept = [0 if judges else int(days / (run.times[1] - run.times[0])) for run in runs]
-    if not judges and not all(kept):
-        needed = "expected at least one state of each run, to judge the network and find how far it is to be believed"
-        raise DacycleError(f"--validation-days {args.validation_days:g}: {needed}")
-    if args.climate_from and helpers:
-        raise DacycleError("--climate-from: the bundle's climatology is kept, so --helpers have no part in it")
-    bundle = open_bundle(args.climate_from) if args.climate_from else None
-    if bundle and bundle.grid.shape != runs[0].grid.shape:
-        raise DacycleError(f"--climate-from: the bundle is on {bundle.grid.shape}, the data on {runs[0].grid.shape}")
-    climatology = bundle.climatology if bundle else fit_climatology(runs, helpers, DEFAULT_CHANNELS)
+    given = args.data, args.validation, args.helpers
+    worlds = PriorWorlds.opened(*given, args.validation_days, (args.grid[0], args.grid[1]))
+    first, bundle = worlds.runs[0], open_bundle(args.climate_from) if args.climate_from else None
+    climatology = worlds.climatology(bundle)
     np.savez(
         args.out / "climatology.npz",
         coefficients=climatology.coefficients,
         std=climatology.std,
-        orography=runs[0].orography,
-        land=runs[0].land,
+        orography=first.orography,
+        land=first.land,
     )
     print(f"climatology of {args.climate_from}" if bundle else "climatology fitted", flush=True)
-    training = join(
-        [
-            load_frames(run, DEFAULT_CHANNELS, climatology, slice(0, len(run.times) - k))
-            for run, k in zip(runs, kept, strict=True)
-        ]
-    )
-    validation = join(
-        [
-            load_frames(run, DEFAULT_CHANNELS, climatology, slice(len(run.times) - k, None))
-            for run, k in ([(run, len(run.times)) for run in judges] or zip(runs, kept, strict=True))
-        ]
-    )
+    training, validation = worlds.training(climatology), worlds.validation(climatology)
     known = load_prior(bundle) if bundle else None
     degrees = len(known.climate.covariance) if known else args.degrees
-    states = known.climate if known else estimate_gaussian(training, runs[0].grid, degrees)
+    states = known.climate if known else estimate_gaussian(training, first.grid, degrees)
     gaussian, balance = states, None
     if args.balance:
         balance = known.balance if known and not args.new_balance else None
         names = [channel.name for channel in DEFAULT_CHANNELS]
         fitted = balance is not None
-        balance = balance or fit_balance(training, runs[0].grid, names, climatology.std, degrees)
+        balance = balance or fit_balance(training, first.grid, names, climatology.std, degrees)
         training, validation = in_control(training, balance), in_control(validation, balance)
-        gaussian = known.gaussian if known and fitted else estimate_gaussian(training, runs[0].grid, degrees)
+        gaussian = known.gaussian if known and fitted else estimate_gaussian(training, first.grid, degrees)
     print(f"{len(training)} frames for training, {len(validation)} for validation", flush=True)
     network = {
         "fold": args.fold,
@@ -154,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         "winds": args.balance,
         "place": True,
     }
-    features = static_features(runs[0].grid, runs[0].orography, runs[0].land)
+    features = static_features(first.grid, first.orography, first.land)
     prior = DiffusionPrior(gaussian, features, **network, balance=balance, states=states if balance else None)
     if args.initial:
         begin_from(prior, args.initial)
@@ -176,9 +151,7 @@ def run(args: argparse.Namespace) -> int:
         "frames": len(training),
         "mirrored": args.mirrored,
         "initial": args.initial and args.initial.name,
-        "data": [f"{run.name} {span(run.times)}" for run in runs],
-        "helpers": [f"{run.name} {span(run.times)}" for run in helpers],
-        "judged_by": [f"{run.name} {span(run.times)}" for run in judges],
+        **worlds.told(),
         "validation_mse_relative_to_gaussian": scores,
     }
     (args.out / "prior.json").write_text(json.dumps(told, indent=2) + "\n")
