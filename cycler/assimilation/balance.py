@@ -11,7 +11,8 @@ with x the anomalies in units of their standard deviation s, z = s F x the heigh
 dz the differences between neighbouring grid points, and a, b and n found by regression for every place
 (``training/balance.py``): geostrophy outside of the tropics, turned by friction near the ground, and whatever holds at
 the equator and in the mountains. F smooths (``smoothing.py``): the smaller heights' scales are, the less winds follow
-them, so that their differences would be what winds must make up for. The map is linear and exactly invertible.
+them, in the tropics above all, so that their differences would be what winds must make up for. The map is linear and
+exactly invertible.
 """
 
 import copy
@@ -102,11 +103,6 @@ class Balance(nn.Module):
         """The heights that winds follow, and which of them each wind does."""
         levels = sorted(set(self.heights))
         return levels, [levels.index(z) for z in self.heights]
-
-    def kept(self, degrees: int) -> Tensor:
-        """(degrees,): what F keeps of each."""
-        kept = self.coefficients.new_ones(degrees) if self.smoothing is None else self.smoothing.kept
-        return torch.cat([kept, kept.new_zeros(max(degrees - len(kept), 0))])[:degrees]
 
     def terms(self) -> Tensor:
         """(winds, 4, nlat, nlon): what multiplies, in x_w, y_w; F y_z in the same place; and the differences of F y_z

@@ -32,19 +32,10 @@ class Near:
 
 @dataclass(frozen=True)
 class Seen:
-    """One kind of row: ``rows`` (places, L*L), the ``channels`` whose coefficients are seen through it, and what of
-    their degrees is: ``kept`` (channels, L)."""
+    """One kind of row: ``rows`` (places, L*L), and the ``channels`` whose coefficients are seen through it."""
 
     rows: Tensor
     channels: Tensor
-    kept: Tensor
-
-    def pairs(self, other: "Seen", features: Tensor, degrees: slice) -> Tensor:
-        """``features`` (channels, channels, ..., degrees) of the channels of both, as they are seen."""
-        between = [1] * (features.ndim - 3)
-        mine, others = (kind.kept[:, degrees] for kind in (self, other))
-        seen = features[self.channels][:, other.channels]
-        return seen * mine.view(len(mine), 1, *between, -1) * others.view(len(others), *between, -1)
 
 
 class Panel:
@@ -119,12 +110,11 @@ class Parts:
     def _of_channels(self, nodes: tuple[int, ...], others: tuple[int, ...]) -> "list[list[Tensor]]":
         """For the kinds s and r [s][r] (channels of s * channels of r, features)."""
         if (nodes, others) not in self._known:
-            of_parts = [(self._even, slice(self._first, self._first + self._even.shape[2]))]
+            features = self._even
             if self._near is not None:
-                of_nodes = self._near.products[:, :, list(nodes)][:, :, :, list(others)].flatten(2, 3)
-                of_parts.append((of_nodes, slice(self._reach)))
+                of_nodes = self._near.products[:, :, list(nodes)][:, :, :, list(others)].flatten(2)
+                features = torch.cat([features, of_nodes], 2)
             self._known[nodes, others] = [
-                [torch.cat([s.pairs(r, *part).flatten(2) for part in of_parts], 2).flatten(0, 1) for r in self._seen]
-                for s in self._seen
+                [features[s.channels][:, r.channels].flatten(0, 1) for r in self._seen] for s in self._seen
             ]
         return self._known[nodes, others]

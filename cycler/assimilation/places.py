@@ -6,12 +6,11 @@ add:
 
     n a_w y' + c_0 a_z y' + c_1 a_z (y_east - y_west)' + c_2 a_z (y_north - y_south)'
 
-so that a place has three rows, and every wind four terms. Smoothed heights stand behind the channels, with a part of
-each degree of their height's coefficients. Within the cell around a place the coefficients are taken as
-constant, which only the operators that use covariances see.
+so that a place has four rows, and every wind four terms: of heights a row has what is kept of every degree. Within
+the cell around a place the coefficients, and what is kept, are taken as constant, which only the operators that use
+covariances see.
 """
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -24,9 +23,6 @@ from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.emulators.spectral import by_degree
 
 __all__ = ["BalancedPlaces", "Places"]
-
-TERMS = ((False, 0), (True, 0), (True, 1), (True, 2))
-"""Of a wind: whether of its height's coefficients, and the kind of row."""
 
 
 class Places:
@@ -86,8 +82,7 @@ class Places:
     @property
     def _seen(self) -> list[Seen]:
         """The rows of a place, of each kind, with the channels whose coefficients are seen through them."""
-        channels = torch.arange(self._channels, device=self._rows.device)
-        return [Seen(self._rows, channels, self._rows.new_ones(self._channels, math.isqrt(self._rows.shape[1])))]
+        return [Seen(self._rows, torch.arange(self._channels, device=self._rows.device))]
 
 
 class BalancedPlaces(Places):
@@ -97,50 +92,41 @@ class BalancedPlaces(Places):
         super().__init__(prior, corners, interpolation)
         east, west, north, south = neighbours(corners, prior.grid.shape)
         twice = torch.cat([interpolation, -interpolation], 1)
-        self._east, self._north = (
-            prior.harmonics.at_corners(torch.cat(sides, 1), twice) / prior.scale
-            for sides in ((east, west), (north, south))
-        )
-        self._winds, (self._levels, self._level) = balance.winds, balance.levels
+        sides = [torch.cat(pair, 1) for pair in ((east, west), (north, south))]
+        rows = [self._rows, *(prior.harmonics.at_corners(side, twice) / prior.scale for side in sides)]
         self._smooth = balance.smoothing is not None
-        self._kept = balance.kept(prior.harmonics.lmax)
-        self._share = self._kept[prior.harmonics.degree]  # of every coefficient
+        if balance.smoothing is not None:
+            kept = balance.smoothing.at(corners, interpolation, prior.harmonics.lmax)
+            rows = [each * kept for each in rows]
+        self._of_heights = rows  # in the same place, to the east, to the north
+        self._winds, (self._levels, self._level) = balance.winds, balance.levels
         fields = balance.terms().flatten(-2)  # (winds, 4, points)
         self._mix = (fields[..., corners] * interpolation).sum(-1)  # n, c_0, c_1, c_2: (winds, 4, places)
 
     def values(self, a: Tensor) -> Tensor:
         at_places, count = super().values(a), a.shape[-1]
-        smoothed = a[:, self._levels] * self._share[:count]
-        winds = self._mix[:, 0] * at_places[:, self._winds]
-        for share, rows in self._of_heights:
-            winds += share * (smoothed @ rows[:, :count].T)[:, self._level]
+        heights, (n, *shares) = a[:, self._levels], self._mix.unbind(1)
+        winds = n * at_places[:, self._winds]
+        for share, rows in zip(shares, self._of_heights, strict=True):
+            winds += share * (heights @ rows[:, :count].T)[:, self._level]
         at_places[:, self._winds] = winds
         return at_places
 
     def adjoint(self, at_places: Tensor, count: int) -> Tensor:
-        winds, own = at_places[:, self._winds], at_places.clone()
-        own[:, self._winds] = self._mix[:, 0] * winds
-        a = super().adjoint(own, count)
-        level = torch.tensor(self._level, device=winds.device)
-        for share, rows in self._of_heights:
+        winds, own, (n, *shares) = at_places[:, self._winds], at_places.clone(), self._mix.unbind(1)
+        own[:, self._winds] = n * winds
+        a, level = super().adjoint(own, count), torch.tensor(self._level, device=winds.device)
+        for share, rows in zip(shares, self._of_heights, strict=True):
             of_levels = winds.new_zeros(len(winds), len(self._levels), len(self))
             of_levels.index_add_(1, level, share * winds)
-            a[:, self._levels] += (of_levels @ rows[:, :count]) * self._share[:count]
+            a[:, self._levels] += of_levels @ rows[:, :count]
         return a
-
-    @property
-    def _of_heights(self) -> list[tuple[Tensor, Tensor]]:
-        """Of a wind's terms that are of its height: what multiplies them (winds, places), and their rows."""
-        return list(zip(self._mix.unbind(1)[1:], (self._rows, self._east, self._north), strict=True))
 
     def variance(self, covariance: Tensor) -> Tensor:
         found = super().variance(covariance)
         channels = torch.tensor([[w] + 3 * [self._levels[k]] for w, k in zip(self._winds, self._level, strict=True)])
-        kinds = torch.tensor([kind for _, kind in TERMS])
-        grams = self._grams[kinds[:, None], kinds, : len(covariance)]  # (4, 4, degrees, places)
-        kept = self._kept[: len(covariance), None] ** torch.tensor([of_height for of_height, _ in TERMS])
+        grams = self._grams[:, :, : len(covariance)]  # (4, 4, degrees, places), a kind of row for each term
         of_terms = covariance[:, channels[:, :, None], channels[:, None]]  # (degrees, winds, 4, 4)
-        of_terms *= (kept[:, :, None] * kept[:, None])[:, None]
         shared = torch.einsum("lwij,ijlp->wijp", of_terms, grams)
         found[self._winds] = torch.einsum("wip,wjp,wijp->wp", self._mix, self._mix, shared)
         return found
@@ -164,18 +150,14 @@ class BalancedPlaces(Places):
     def _of_winds(self, of_kinds: Sequence[Tensor], mix: Tensor, axis: int) -> Tensor:
         """What channels see, along ``axis``, of what is seen through every kind of row."""
         wind, level = (torch.tensor(k, device=self._rows.device) for k in (self._winds, self._level))
-        here, east, north = of_kinds
-        n, own, to_east, to_north = mix.unbind(1) if axis else mix[:, :, None].unbind(1)
-        winds = n * here.index_select(axis, wind)
-        winds += own * here.index_select(axis, self._channels + level)
-        winds += to_east * east.index_select(axis, level)
-        winds += to_north * north.index_select(axis, level)
-        return here.narrow(axis, 0, self._channels).index_copy(axis, wind, winds)
+        own, *of_heights = of_kinds
+        n, *shares = mix.unbind(1) if axis else mix[:, :, None].unbind(1)
+        winds = n * own.index_select(axis, wind)
+        for share, seen in zip(shares, of_heights, strict=True):
+            winds += share * seen.index_select(axis, level)
+        return own.index_copy(axis, wind, winds)
 
     @property
     def _seen(self) -> list[Seen]:
-        (plain,) = super()._seen
         levels = torch.tensor(self._levels, device=self._rows.device)
-        kept = self._kept.expand(len(levels), -1)
-        here = Seen(self._rows, torch.cat([plain.channels, levels]), torch.cat([plain.kept, kept]))
-        return [here, Seen(self._east, levels, kept), Seen(self._north, levels, kept)]
+        return [*super()._seen, *(Seen(rows, levels) for rows in self._of_heights)]

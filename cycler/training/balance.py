@@ -33,17 +33,18 @@ def fit_balance(
 
     What is kept and how winds follow it are found in turn, from heights as they are on.
     """
-    states, kept = frames.values[::stride], torch.ones(degrees)
+    states, kept = frames.values[::stride], torch.ones(2, degrees)
     for _ in range(ROUNDS):
         fit = _Fit(states, grid, channels, std, kept)
         kept = kept * fit.slopes()
         # Of large scales all is kept: how winds follow them is for the coefficients to say.
-        kept = (kept / kept[1 : max(degrees // LARGE, 2)].mean()).clamp(0.0, 1.0)
+        large = kept[:, 1 : max(degrees // LARGE, 2)].mean(1, keepdim=True)
+        kept = (kept / large).clamp(0.0, 1.0)
     return _Fit(states, grid, channels, std, kept).balance()
 
 
 class _Fit:
-    """Coefficients of winds by regression on heights of which so much is ``kept`` (degrees,)."""
+    """Coefficients of winds by regression on heights of which so much is ``kept`` (2, degrees)."""
 
     def __init__(
         self, states: Tensor, grid: Grid, channels: Sequence[str], std: npt.NDArray[np.float32], kept: Tensor
@@ -76,15 +77,18 @@ class _Fit:
         return torch.stack([(eu * nn - nu * en) / determinant, (nu * ee - eu * en) / determinant])
 
     def slopes(self) -> Tensor:
-        """(degrees,): how much of a degree of what they should follow winds do follow, all winds together."""
+        """(2, degrees): how much of a degree of what they should follow winds do follow, in the tropics and beyond, all
+        winds together."""
         given, harmonics = self._with(torch.ones(())), self._smoothing.harmonics
-        shared, own = torch.zeros(2, harmonics.lmax)
+        shared, own = torch.zeros(2, 2, harmonics.lmax)
         for part in self._parts:
             x = part.float()
-            followed = harmonics.analyse((x - given.control(x))[:, given.winds])
-            winds = harmonics.analyse(x[:, given.winds])
-            shared.index_add_(0, harmonics.degree, (followed * winds).sum((0, 1)))
-            own.index_add_(0, harmonics.degree, followed.square().sum((0, 1)))
+            winds = x[:, given.winds]
+            followed = winds - given.control(x)[:, given.winds]
+            for k, belongs in enumerate(self._smoothing.belongs):
+                f, w = (harmonics.analyse(each * belongs) for each in (followed, winds))
+                shared[k].index_add_(0, harmonics.degree, (f * w).sum((0, 1)))
+                own[k].index_add_(0, harmonics.degree, f.square().sum((0, 1)))
         slopes: Tensor = shared / own.clamp_min(1e-12)
         return slopes
 

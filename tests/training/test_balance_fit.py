@@ -14,7 +14,7 @@ from dacycle.emulators.spectral import Harmonics
 CHANNELS = ("u850", "v850", "z850")
 GRID, COUNT = gaussian_grid(32, 64), 400
 DEGREES = 16
-KEPT = 1 / (1 + (torch.arange(DEGREES) / 9) ** 4)
+KEPT = 1 / (1 + (torch.arange(DEGREES) / torch.tensor([[9.0], [12.0]])) ** 4)  # in the tropics less
 STD = np.full((3, *GRID.shape), 3.0, np.float32)
 
 
@@ -36,7 +36,10 @@ def test_coefficients_and_the_spread_of_what_is_left_are_those_of_the_world() ->
     found = fit_balance(frames, GRID, CHANNELS, STD, DEGREES, stride=1)
     off = (found.coefficients - true.coefficients).square().mean().sqrt()
     assert off < 0.1 * true.coefficients.square().mean().sqrt()
-    torch.testing.assert_close(found.kept(DEGREES), KEPT, rtol=0.0, atol=0.1)
+    assert found.smoothing is not None
+    # In the tropics of this world winds follow next to nothing, and its bounds blur.
+    for ours, theirs, off in zip(found.smoothing.kept, KEPT, (0.2, 0.08), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0.0, atol=off)
     torch.testing.assert_close(found.spread, true.spread, rtol=0.2, atol=0.0)
     y = in_control(frames, found).values.float()
     assert y[:, :2].square().mean().item() == pytest.approx(1.0, abs=0.05)
