@@ -76,16 +76,16 @@ def run(args: argparse.Namespace) -> int:
 def _denoising(bundle: Bundle, data: Dataset, path: Path, frames: int) -> dict[str, dict[str, float]]:
     from dacycle.cycler.assimilation.prior import load_prior
     from dacycle.cycler.training.balance import load_known
-    from dacycle.cycler.training.prior import LEVELS, evaluate
+    from dacycle.cycler.training.prior import LEVELS, errors_seen
 
     if not path.exists():
         every = max(1, len(data.times) // frames)
         prior = load_prior(bundle)
         known = load_known(data, bundle, prior, slice(0, every * frames, every))
-        told = {}
-        for name, of_states in (("denoising", True), ("denoising_of_variables", False)):
-            ratios = evaluate(prior, known, frames, of_states=of_states)
-            told[name] = {f"{level:g}": ratio for level, ratio in zip(LEVELS, ratios, strict=True)}
+        state = (lambda y: y) if prior.balance is None else prior.balance.state
+        names, views = ("denoising", "denoising_of_variables"), (state, lambda y: y)
+        found = zip(names, errors_seen(prior, known, views, frames), strict=True)
+        told = {name: {f"{s:g}": r for s, r in zip(LEVELS, ratios, strict=True)} for name, ratios in found}
         write_bytes(path, json.dumps(told).encode())
     return dict(json.loads(path.read_text()))
 

@@ -6,7 +6,7 @@ that the loss is the mean square error relative to the Gaussian prior's, at ever
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from dacycle.cycler.training.optimiser import Optimiser
 from dacycle.cycler.training.widening import widened
 from dacycle.errors import BundleError
 
-__all__ = ["LEVELS", "PriorSettings", "add_gradient", "begin_from", "evaluate", "train_prior"]
+__all__ = ["LEVELS", "PriorSettings", "add_gradient", "begin_from", "errors_seen", "evaluate", "train_prior"]
 
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -174,27 +174,28 @@ def _with(prior: DiffusionPrior, weights: dict[str, Tensor]) -> DiffusionPrior:
     return prior
 
 
+def evaluate(prior: DiffusionPrior, validation: Frames, count: int = 24, seed: int = 1) -> list[float]:
+    """Denoising mean square error relative to the Gaussian prior's own, at each of LEVELS, on unseen frames: of the
+    prior's variables, all channels alike."""
+    return errors_seen(prior, validation, [lambda y: y], count, seed)[0]
+
+
 @torch.no_grad()
-def evaluate(
-    prior: DiffusionPrior, validation: Frames, count: int = 24, seed: int = 1, of_states: bool = False
-) -> list[float]:
-    """Denoising mean square error relative to the Gaussian prior's own, at each of LEVELS, on unseen frames.
-
-    Of the prior's variables, all channels alike; ``of_states``: of the normalised anomalies that these stand for.
-    """
-    gaussian, chosen, ratios = prior.gaussian, thinned(validation, count), []
-
-    def state(y: Tensor) -> Tensor:
-        return prior.balance.state(y) if of_states and prior.balance is not None else y
-
+def errors_seen(
+    prior: DiffusionPrior, validation: Frames, views: Sequence[Callable[[Tensor], Tensor]], count: int, seed: int = 1
+) -> list[list[float]]:
+    """The same of what each of ``views`` makes of the prior's variables (n, channels, nlat, nlon)."""
+    gaussian, chosen = prior.gaussian, thinned(validation, count)
+    ratios: list[list[float]] = [[] for _ in views]
     for level in LEVELS:
         generator = torch.Generator().manual_seed(seed)
-        errors = torch.zeros(2)
+        errors = torch.zeros(len(views), 2)
         for x0, season in batches(chosen, 4, prior.statics.device):
             sigma = torch.full((len(x0),), level, device=x0.device)
             x = x0 + level * gaussian.noise(x0, generator)
-            estimates = prior(x, sigma, season), gaussian.denoise(x, sigma)
-            square = [(state(each) - state(x0)).square() * gaussian.weights for each in estimates]
-            errors += torch.stack([each.mean() for each in square]).cpu()
-        ratios.append(float(errors[0] / errors[1]))
+            for k, estimate in enumerate((prior(x, sigma, season), gaussian.denoise(x, sigma))):
+                for total, view in zip(errors, views, strict=True):
+                    total[k] += ((view(estimate) - view(x0)).square() * gaussian.weights).mean().item()
+        for found, (ours, theirs) in zip(ratios, errors.tolist(), strict=True):
+            found.append(ours / theirs)
     return ratios
