@@ -25,7 +25,8 @@ from dacycle.cycler.training.dataset import Dataset, open_dataset, span, state
 __all__ = ["add_arguments", "run"]
 
 FloatArray = npt.NDArray[np.float32]
-BANDS = ((1, 40), (41, 60))  # zonal wavenumbers of the spectra's summary
+BANDS = ((1, 40, 1.2), (41, 60, 1.5))
+"""Zonal wavenumbers of the spectra's summary, first to last, and the factor that samples should agree with truth to."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,27 +116,38 @@ def _sampled(bundle: Bundle, data: Dataset, args: argparse.Namespace) -> tuple[F
     return np.stack(samples), np.stack(truths)
 
 
+def _halves(bundle: Bundle, data: Dataset, count: int) -> tuple[FloatArray, FloatArray]:
+    """``count`` true states of each half of the run: how far two samples of the very same world agree."""
+    states = [_normalised(bundle, state(data, bundle.channels, k), data.times[k]) for k in _spread(data, 2 * count)]
+    return np.stack(states[:count]), np.stack(states[count:])
+
+
 def _normalised(bundle: Bundle, state: FloatArray, time: datetime) -> FloatArray:
     return np.asarray((state - bundle.climatology.mean(time)) / bundle.climatology.std, dtype=np.float32)
 
 
 def _samples(bundle: Bundle, data: Dataset, args: argparse.Namespace) -> dict[str, Any]:
-    from dacycle.cycler.training.prior_scores import geostrophy, histograms, seam, spectral_ratio
+    from dacycle.cycler.training.prior_scores import agreement, geostrophy, histograms, seam, spectral_ratio
 
     samples, truths = _sampled(bundle, data, args)
     names, ratio = bundle.card.channels, spectral_ratio(samples, truths, bundle.grid)
+    halves = spectral_ratio(*_halves(bundle, data, len(samples)), bundle.grid)
     bands: dict[str, dict[str, list[float]]] = {}
-    for first, last in BANDS:
-        part = ratio[:, first : last + 1]
+    agreements: dict[str, dict[str, float]] = {}
+    for first, last, factor in BANDS:
+        part, of_truth = (each[:, first : last + 1] for each in (ratio, halves))
         if part.shape[1] == 0:
             continue
         ranges = zip(names, part.min(1).tolist(), part.max(1).tolist(), strict=True)
         bands[f"{first}-{last}"] = {name: [least, most] for name, least, most in ranges}
+        shares = {"samples": agreement(part, factor), "truth": agreement(of_truth, factor)}
+        agreements[f"{first}-{last}"] = {"factor": factor, **shares}
     distance = [0.5 * float(np.abs(ours - theirs).sum()) for _, ours, theirs in histograms(samples, truths)]
     std = bundle.climatology.std
     return {
         "count": len(samples),
         "spectra": bands,
+        "agreement": agreements,
         "spectral_ratio": {name: np.round(row, 3).tolist() for name, row in zip(names, ratio, strict=True)},
         "histogram_distance": dict(zip(names, distance, strict=True)),
         "geostrophic_correlation": {

@@ -45,12 +45,21 @@ def _samples(told: dict[str, Any] | None) -> list[str]:
         lines.append(
             f"| {name} | {ranges} | {distance:.3f} | {told['seam'][name]:.2f} ({told['seam_of_truth'][name]:.2f}) |"
         )
+    lines += ["", *(_agreement(band, told["count"], shares) for band, shares in told["agreement"].items())]
     ours, theirs = (told["geostrophic_correlation"][key] for key in ("samples", "truth"))
     lines.append(
         "\nCorrelation of the wind at 500 hPa with the geostrophic wind of z500 (truth in brackets):"
         f" u {ours[0]:.3f} ({theirs[0]:.3f}), v {ours[1]:.3f} ({theirs[1]:.3f}).\n"
     )
     return lines
+
+
+def _agreement(band: str, count: int, shares: dict[str, float]) -> str:
+    """What of the spectra is as it should be; no sample can be asked to agree better than truth does with itself."""
+    return (
+        f"Wavenumbers {band}, within a factor {shares['factor']:g} of truth: {shares['samples']:.0%} over all channels;"
+        f" {count} true states of the run's first half against {count} of its second: {shares['truth']:.0%}.\n"
+    )
 
 
 def _super_resolution(bundle: Bundle, told: dict[str, Any] | None) -> list[str]:

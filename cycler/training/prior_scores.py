@@ -9,7 +9,7 @@ from dacycle.channels import Channel
 from dacycle.cycler.training.free_run import zonal_spectrum
 from dacycle.emulators.grid import Grid
 
-__all__ = ["geostrophy", "histograms", "seam", "spectral_ratio"]
+__all__ = ["agreement", "geostrophy", "histograms", "seam", "spectral_ratio"]
 
 FloatArray = npt.NDArray[np.float64]
 GRAVITY = 9.80665  # m s-2
@@ -23,6 +23,11 @@ def spectral_ratio(samples: npt.NDArray[np.floating], truth: npt.NDArray[np.floa
     (n, channels, nlat, nlon)."""
     ours, theirs = (np.mean([zonal_spectrum(state, grid) for state in part], 0) for part in (samples, truth))
     return np.asarray(ours / np.maximum(theirs, 1e-30))
+
+
+def agreement(ratio: npt.NDArray[np.floating], factor: float) -> float:
+    """Share of the ratios (any shape) that lie between 1 / ``factor`` and ``factor``."""
+    return float(((ratio >= 1 / factor) & (ratio <= factor)).mean())
 
 
 def histograms(

@@ -347,6 +347,9 @@ def test_the_prior_is_evaluated_by_command_and_goes_on_where_it_stopped(bundle: 
         assert set(told[name]) == {"0.02", "0.05", "0.1", "0.2", "0.5", "1", "2", "5"}
     assert told["denoising"] != told["denoising_of_variables"]
     assert told["samples"]["count"] == 2
+    shares = told["samples"]["agreement"]["1-40"]
+    assert shares["samples"] < shares["truth"] <= 1  # a hardly trained prior is less like truth than truth is
+    assert f"second: {shares['truth']:.0%}." in (tmp_path / "prior.md").read_text()
     rmse = told["super_resolution"]["rmse"]["z500"]
     assert rmse["gaussian"][0] < 25.0  # of 50 m: the made-up world's degrees are nearly all resolved
     assert "<h1>" in (tmp_path / "index.html").read_text()

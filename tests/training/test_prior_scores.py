@@ -6,7 +6,7 @@ import pytest
 from dacycle.channels import DEFAULT_CHANNELS
 from dacycle.cycler.training.cubic import cubic
 from dacycle.cycler.training.free_run import zonal_spectrum
-from dacycle.cycler.training.prior_scores import geostrophy, histograms, seam, spectral_ratio
+from dacycle.cycler.training.prior_scores import agreement, geostrophy, histograms, seam, spectral_ratio
 from dacycle.emulators.grid import Grid, gaussian_grid
 
 GRID = gaussian_grid(32, 64)
@@ -24,6 +24,12 @@ def test_the_spectrum_of_a_wave_is_half_its_square_and_the_sum_the_mean_square()
 def test_twice_the_amplitude_is_four_times_the_energy() -> None:
     truth = np.random.default_rng(1).normal(size=(3, 2, 32, 64))
     np.testing.assert_allclose(spectral_ratio(2 * truth, truth, GRID), 4.0)
+
+
+def test_agreement_counts_both_sides_of_one_alike() -> None:
+    ratio = np.array([[0.5, 1 / 1.19, 1 / 1.21, 1.0], [1.19, 1.21, 2.0, 0.9]])
+    assert agreement(ratio, 1.2) == 4 / 8
+    assert agreement(ratio, 2.0) == 1.0
 
 
 def test_a_geostrophic_wind_is_recognised() -> None:
