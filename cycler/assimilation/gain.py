@@ -11,7 +11,6 @@ asked for, and else solved by conjugate gradients over its factors, for all memb
 needed.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.background import Background, EvenBackground, LocalBackground, pad
+from dacycle.cycler.assimilation.conjugate_gradients import conjugate_gradients
 from dacycle.cycler.assimilation.forecast_term import SpectralTerm
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.local_term import LocalTerm
@@ -130,7 +130,7 @@ class Conditioner:
         if tolerance is None and several and len(self.observations.points) <= DENSE_LIMIT:
             return torch.cholesky_solve(r.T, self._factor).T
         enough = 1e-3 if tolerance is None else tolerance
-        return _conjugate_gradients(
+        return conjugate_gradients(
             lambda z: self._own * z + self.background.seen(z), r, self._own + self.background.variance(), enough, guess
         )
 
@@ -141,32 +141,3 @@ class Conditioner:
         matrix.diagonal().add_(self._own)
         factor: Tensor = torch.linalg.cholesky(matrix)
         return factor
-
-
-def _conjugate_gradients(
-    apply: Callable[[Tensor], Tensor],
-    r: Tensor,
-    diagonal: Tensor,
-    tolerance: float,
-    guess: Tensor | None = None,
-    limit: int = 200,
-) -> Tensor:
-    """Solve apply(z) = r for each row of ``r`` (m, n), preconditioned by ``diagonal`` (n,)."""
-    z = torch.zeros_like(r) if guess is None else guess
-    if r.shape[1] == 0:
-        return z
-    enough = tolerance * r.norm(dim=1).clamp_min(1e-30)
-    if guess is not None:
-        r = r - apply(guess)
-    p = r / diagonal
-    rho = (r * p).sum(1, keepdim=True)
-    for _ in range(limit):
-        if bool((r.norm(dim=1) <= enough).all()):
-            break
-        q = apply(p)
-        alpha = rho / (p * q).sum(1, keepdim=True).clamp_min(1e-30)
-        z, r = z + alpha * p, r - alpha * q
-        s = r / diagonal
-        rho, previous = (r * s).sum(1, keepdim=True), rho
-        p = s + rho / previous.clamp_min(1e-30) * p
-    return z

@@ -1,20 +1,25 @@
 """The scenario of the method's source: a state is seen on the emulator's coarse grid only and is to be resolved again.
 
-The coarse operator is ``fields.coarsen``: exact spectral truncation of the state to the emulator's Gaussian grid. It
-enters as a forecast does, with a small error: every degree it resolves is known to ERROR_SHARE of its variance.
+The coarse operator is ``fields.coarsen``: exact spectral truncation of the state to the emulator's Gaussian grid. All
+that it shows is believed exactly; nothing else is observed.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from dacycle.cycler.assimilation.analysis import Analyst, Settings
-from dacycle.cycler.assimilation.fields import coarsen
+from dacycle.cycler.assimilation.analysis import Settings
+from dacycle.cycler.assimilation.fields import coarsen, positive, regrid
+from dacycle.cycler.assimilation.noise import MemberNoise
 from dacycle.cycler.assimilation.prior import load_prior
+from dacycle.cycler.assimilation.sampler import sample
 from dacycle.cycler.bundle import Bundle
-from dacycle.cycler.cycle.ingest import empty_batch
+from dacycle.cycler.training.coarse_view import CoarseView
 from dacycle.cycler.training.cubic import cubic
 from dacycle.cycler.training.prior_scores import spectral_ratio
 
@@ -22,8 +27,66 @@ __all__ = ["OPERATOR", "Refiner", "Resolved", "Resolver"]
 
 FloatArray = npt.NDArray[np.float32]
 OPERATOR = "spectral truncation to the emulator's grid"
-ERROR_SHARE = 0.01
 CHUNK = 4
+TOLERANCE, EXACT = 0.1, 0.003  # of the solver: on the way, where the next level corrects it; for the Gaussian's mean
+
+
+class Refiner:
+    """Gives coarse states the scales that their grid lacks, as the prior of a bundle has them."""
+
+    def __init__(self, bundle: Bundle, steps: int | None = None) -> None:
+        """``steps``: denoiser calls of a draw; None: as many as an analysis takes."""
+        self._bundle, self._settings, self._prior = bundle, Settings("sda", steps), load_prior(bundle)
+        std = torch.as_tensor(bundle.climatology.std)
+        self._view = CoarseView(self._prior.gaussian, self._prior.balance, std, bundle.coarse)
+
+    def refine(self, coarse: FloatArray, time: datetime, seed: int) -> FloatArray:
+        """``coarse`` (N, channels, h, w) -> (N, channels, nlat, nlon), one draw for each."""
+        chunks = [range(first, min(first + CHUNK, len(coarse))) for first in range(0, len(coarse), CHUNK)]
+        drawn = [self._draw(self._values(coarse[list(chunk)], time), time, chunk, seed) for chunk in chunks]
+        return np.asarray(np.concatenate(drawn), dtype=np.float32)
+
+    @torch.no_grad()
+    def gaussian_mean(self, coarse: FloatArray, time: datetime) -> FloatArray:
+        """(channels, nlat, nlon): what the Gaussian prior expects of a state seen as ``coarse`` (channels, h, w)."""
+        gaussian, values = self._prior.gaussian, self._values(coarse[None], time)
+        nothing = torch.zeros(1, gaussian.channels, *gaussian.grid.shape)
+        y, _ = self._view.conditioned(nothing, values, gaussian.eigenvalues, EXACT)
+        mean: FloatArray = self._states(self._view.exactly(y, values), time)[0]
+        return mean
+
+    def _values(self, coarse: FloatArray, time: datetime) -> Tensor:
+        climatology = torch.as_tensor(self._bundle.climatology.mean(time))
+        return self._view.values(torch.as_tensor(coarse) - regrid(climatology, self._bundle.grid, self._bundle.coarse))
+
+    @torch.no_grad()
+    def _draw(self, values: Tensor, time: datetime, numbers: Sequence[int], seed: int) -> FloatArray:
+        """As an analysis does: from a draw of the Gaussian's posterior, under noise, down the guided flow."""
+        gaussian, view, denoiser = self._prior.gaussian, self._view, self._prior.at(time)
+        noises = [MemberNoise(seed, time, number + 1) for number in numbers]
+
+        def white(*shape: int) -> Tensor:
+            return torch.stack([noise.draw(shape) for noise in noises])
+
+        weights: Tensor | None = None
+
+        def guided(x: Tensor, sigma: Tensor) -> Tensor:
+            nonlocal weights
+            noise = sigma[0] ** 2
+            variances = gaussian.eigenvalues * noise / (gaussian.eigenvalues + noise)
+            y, weights = view.conditioned(denoiser(x, sigma), values, variances, TOLERANCE, weights)
+            return view.exactly(y, values)
+
+        ladder, solver = self._settings.plan()
+        y = gaussian.synthesise(gaussian.colour(white(gaussian.channels, gaussian.harmonics.lmax**2)))
+        y, _ = view.conditioned(y, values, gaussian.eigenvalues, TOLERANCE)
+        noise = white(gaussian.channels, *gaussian.grid.shape) / gaussian.weights.sqrt()
+        return self._states(sample(guided, y + ladder[0] * noise, ladder, solver=solver), time)
+
+    def _states(self, y: Tensor, time: datetime) -> FloatArray:
+        climatology = self._bundle.climatology
+        states = self._prior.anomalies(y, self._bundle).numpy() * climatology.std + climatology.mean(time)
+        return np.asarray(positive(self._bundle, states), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -38,49 +101,19 @@ class Resolved:
 
 
 class Resolver:
-    """Holds the prior of a bundle and the operator."""
+    """Resolves states whose coarse view is all that is known, and scores that."""
 
     def __init__(self, bundle: Bundle, members: int, steps: int) -> None:
-        seen = _believing(bundle)
         self.bundle, self.members = bundle, members
-        self._network = Analyst(seen, Settings("sda", steps))
-        self._gaussian = Analyst(seen, Settings("oi"))
+        self._refiner = Refiner(bundle, steps)
 
     def resolve(self, truth: FloatArray, time: datetime, seed: int = 0) -> Resolved:
         """Scores of one date; ``truth`` (channels, nlat, nlon)."""
-        coarse = coarsen(self.bundle, truth[None])
-        batch = empty_batch(time)
-        # Members 1 and 2 are an antithetic pair: for a Gaussian prior their mean is the posterior mean itself.
-        gaussian = self._gaussian.draw(time, batch, coarse, (1, 2), seed).mean(0)
-        numbers = range(1, self.members + 1)
-        chunks = [numbers[k : k + CHUNK] for k in range(0, self.members, CHUNK)]
-        members = np.concatenate([self._network.draw(time, batch, coarse, chunk, seed) for chunk in chunks])
-        estimates = cubic(coarse, self.bundle.coarse, self.bundle.grid)[0], gaussian, members.mean(0)
+        coarse = coarsen(self.bundle, truth)
+        gaussian = self._refiner.gaussian_mean(coarse, time)
+        # In antithetic pairs: what is linear in their noise cancels in the mean.
+        members = self._refiner.refine(np.repeat(coarse[None], self.members, 0), time, seed)
+        estimates = cubic(coarse, self.bundle.coarse, self.bundle.grid), gaussian, members.mean(0)
         rmse = [np.sqrt(self.bundle.grid.mean(np.square(e - truth, dtype=np.float64))) for e in estimates]
         spectra = spectral_ratio(members, truth[None], self.bundle.grid)
         return Resolved(*(np.asarray(row, dtype=np.float32) for row in (*rmse, spectra)))
-
-
-class Refiner:
-    """Gives each member of a coarse ensemble the scales that its grid lacks, drawn from the prior of a bundle."""
-
-    def __init__(self, bundle: Bundle, steps: int | None = None) -> None:
-        self._network = Analyst(_believing(bundle), Settings("sda", steps))
-
-    def refine(self, coarse: FloatArray, time: datetime, seed: int) -> FloatArray:
-        """``coarse`` (N, channels, h, w) -> (N, channels, nlat, nlon), one draw for each member."""
-        batch = empty_batch(time)
-        drawn = [self._network.draw(time, batch, each[None], (k + 1,), seed) for k, each in enumerate(coarse)]
-        return np.concatenate(drawn)
-
-
-def _believing(bundle: Bundle) -> Bundle:
-    """The bundle with forecasts that are known to ERROR_SHARE."""
-    degrees, n = min(bundle.coarse.shape), len(bundle.channels)
-    covariance = load_prior(bundle).gaussian.covariance[:degrees].numpy()
-    return replace(
-        bundle,
-        forecast_slope=np.broadcast_to(np.eye(n, dtype=np.float32), (degrees, n, n)).copy(),
-        forecast_error=np.asarray(ERROR_SHARE * covariance, dtype=np.float32),
-        analysis_inflation=np.zeros(degrees, np.float32),  # known of analyses of soundings only
-    )
