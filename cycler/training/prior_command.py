@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
     mirror = Mirror(prior, DEFAULT_CHANNELS) if args.mirrored else None
     prior = train_prior(prior, training, validation, settings, args.out / "prior.pt", _progress, mirror)
     prior.response = fit_response(prior, thinned(validation, RESPONSE_STATES)).to(device)
-    prior.response = fit_flow(prior, thinned(validation, FLOW_SAMPLES).season)
+    prior.response = fit_flow(prior, thinned(training, FLOW_SAMPLES).season)  # all the year, as the climate is
     save_file({k: v.detach().cpu().contiguous() for k, v in prior.state_dict().items()}, args.out / "prior.safetensors")
     ratios = evaluate(prior, validation)
     scores = {f"{level:g}": round(ratio, 4) for level, ratio in zip(LEVELS, ratios, strict=True)}
