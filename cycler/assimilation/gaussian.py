@@ -83,8 +83,12 @@ class GaussianPrior(nn.Module):
 
     def posterior_covariance(self, sigma: Tensor) -> Tensor:
         """V = C - C (C + sigma^2 I)^-1 C per degree: what remains unknown when x is seen through noise sigma."""
+        return self.from_eigenvalues(self.posterior_eigenvalues(sigma))
+
+    def posterior_eigenvalues(self, sigma: Tensor) -> Tensor:
+        """Those of ``posterior_covariance`` (..., lmax, channels), along the prior's own eigenvectors."""
         noise = sigma[..., None, None] ** 2
-        return self.from_eigenvalues(self.eigenvalues * noise / (self.eigenvalues + noise))
+        return self.eigenvalues * noise / (self.eigenvalues + noise)
 
     def posterior_std(self, sigma: Tensor) -> Tensor:
         """Area-mean standard deviation (n, channels) of x given x + noise, per channel; ``sigma`` (n,)."""

@@ -70,11 +70,10 @@ class CoarseView:
         variances: Tensor,
         tolerance: float,
         guess: Tensor | None = None,
-        limit: int = 200,
     ) -> tuple[Tensor, Tensor]:
         """E[y | c = ``values``] (m, channels, nlat, nlon) around ``mean``, and the weights z to begin with next time.
 
-        ``variances`` (degrees, channels): V's, along the prior's eigenvectors. ``tolerance``, ``limit``: of the solver.
+        ``variances`` (degrees, channels): V's, along the prior's eigenvectors. ``tolerance``: of the solver.
         """
         prior, covariance = self._prior, self._prior.from_eigenvalues(variances)
         size = self._size(variances)
@@ -101,7 +100,7 @@ class CoarseView:
 
         r = prior.per_degree(whiten, self._even(values - self.apply(mean))).flatten(1)
         begin = None if guess is None else prior.per_degree(root, guess).flatten(1)
-        flat = conjugate_gradients(system, r, torch.ones_like(r[0]), tolerance, begin, limit)
+        flat = conjugate_gradients(system, r, torch.ones_like(r[0]), tolerance, begin)
         z = flat.view(values.shape)
         return mean + prior.synthesise(back(z)), prior.per_degree(whiten, z)
 

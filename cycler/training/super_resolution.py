@@ -72,8 +72,7 @@ class Refiner:
 
         def guided(x: Tensor, sigma: Tensor) -> Tensor:
             nonlocal weights
-            noise = sigma[0] ** 2
-            variances = gaussian.eigenvalues * noise / (gaussian.eigenvalues + noise)
+            variances = gaussian.posterior_eigenvalues(sigma[0])
             y, weights = view.conditioned(denoiser(x, sigma), values, variances, TOLERANCE, weights)
             return view.exactly(y, values)
 
