@@ -160,6 +160,7 @@ def _samples(bundle: Bundle, data: Dataset, args: argparse.Namespace) -> dict[st
 
 
 def _super_resolution(bundle: Bundle, data: Dataset, args: argparse.Namespace) -> dict[str, Any]:
+    from dacycle.cycler.training.prior_scores import agreement
     from dacycle.cycler.training.super_resolution import OPERATOR, Resolver
 
     resolver, rows = None, []
@@ -176,7 +177,15 @@ def _super_resolution(bundle: Bundle, data: Dataset, args: argparse.Namespace) -
     for k, name in enumerate(bundle.card.channels):
         values = {method: np.array([row[method][k] for row in rows]) for method in ("cubic", "gaussian", "prior")}
         table[name] = {method: [float(v.mean()), float(v.std())] for method, v in values.items()}
-    spectra = np.mean([row["spectra"] for row in rows], 0)[:, 1:41]
-    ranges = zip(bundle.card.channels, spectra.min(1).tolist(), spectra.max(1).tolist(), strict=True)
-    inside = {name: [least, most] for name, least, most in ranges}
-    return {"operator": OPERATOR, "dates": len(rows), "members": args.members, "rmse": table, "spectra_1_40": inside}
+    first, last, factor = BANDS[0]
+    energy, of_truth = (np.mean([row[key] for row in rows], 0) for key in ("energy", "energy_of_truth"))
+    spectra = (energy / of_truth)[:, :, first : last + 1]
+    ranges = zip(bundle.card.channels, spectra.min((0, 2)).tolist(), spectra.max((0, 2)).tolist(), strict=True)
+    return {
+        "operator": OPERATOR,
+        "dates": len(rows),
+        "members": args.members,
+        "rmse": table,
+        "spectra_1_40": {name: [least, most] for name, least, most in ranges},
+        "agreement": {"factor": factor, "members": agreement(spectra, factor)},
+    }

@@ -67,8 +67,9 @@ def _super_resolution(bundle: Bundle, told: dict[str, Any] | None) -> list[str]:
         return []
     lines = [
         f"Super-resolution: truth seen by {told['operator']} only; {told['dates']} dates, {told['members']} members.\n"
-        "RMSE, mean and standard deviation over the dates:\n",
-        "| channel | unit | cubic interpolation | Gaussian prior | prior | prior / cubic | spectra 1-40 |",
+        "RMSE, mean and standard deviation over the dates; zonal energy of each member over the dates relative to\n"
+        "truth's, least to most over members and wavenumbers:\n",
+        "| channel | unit | cubic interpolation | Gaussian prior | prior | prior / cubic | wavenumbers 1-40 |",
         "|---|---|---|---|---|---|---|",
     ]
     for channel in bundle.channels:
@@ -78,4 +79,6 @@ def _super_resolution(bundle: Bundle, told: dict[str, Any] | None) -> list[str]:
         least, most = told["spectra_1_40"][channel.name]
         share = row["prior"][0] / row["cubic"][0]
         lines.append(f"| {channel.name} | {unit} | {' | '.join(cells)} | {share:.2f} | {least:.2f} to {most:.2f} |")
+    shares = told["agreement"]
+    lines.append(f"\nMembers within a factor {shares['factor']:g} of truth there: {shares['members']:.1%} of all.")
     return lines

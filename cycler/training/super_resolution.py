@@ -21,7 +21,7 @@ from dacycle.cycler.assimilation.sampler import sample
 from dacycle.cycler.bundle import Bundle
 from dacycle.cycler.training.coarse_view import CoarseView
 from dacycle.cycler.training.cubic import cubic
-from dacycle.cycler.training.prior_scores import spectral_ratio
+from dacycle.cycler.training.free_run import zonal_spectrum
 
 __all__ = ["OPERATOR", "Refiner", "Resolved", "Resolver"]
 
@@ -91,12 +91,13 @@ class Refiner:
 @dataclass(frozen=True)
 class Resolved:
     """RMSE per channel of cubic interpolation, of the Gaussian prior's exact posterior mean, and of the members' mean;
-    ``spectra``: energy of the members relative to truth (channels, waves)."""
+    ``energy`` of each member (members, channels, waves) and of the truth (channels, waves), by zonal wavenumber."""
 
     cubic: FloatArray
     gaussian: FloatArray
     prior: FloatArray
-    spectra: FloatArray
+    energy: FloatArray
+    energy_of_truth: FloatArray
 
 
 class Resolver:
@@ -114,5 +115,6 @@ class Resolver:
         members = self._refiner.refine(np.repeat(coarse[None], self.members, 0), time, seed)
         estimates = cubic(coarse, self.bundle.coarse, self.bundle.grid), gaussian, members.mean(0)
         rmse = [np.sqrt(self.bundle.grid.mean(np.square(e - truth, dtype=np.float64))) for e in estimates]
-        spectra = spectral_ratio(members, truth[None], self.bundle.grid)
-        return Resolved(*(np.asarray(row, dtype=np.float32) for row in (*rmse, spectra)))
+        energy = np.stack([zonal_spectrum(member, self.bundle.grid) for member in members])
+        of_truth = zonal_spectrum(truth, self.bundle.grid)
+        return Resolved(*(np.asarray(row, dtype=np.float32) for row in (*rmse, energy, of_truth)))

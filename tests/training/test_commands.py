@@ -352,6 +352,11 @@ def test_the_prior_is_evaluated_by_command_and_goes_on_where_it_stopped(bundle: 
     assert f"second: {shares['truth']:.0%}." in (tmp_path / "prior.md").read_text()
     rmse = told["super_resolution"]["rmse"]["z500"]
     assert rmse["gaussian"][0] < 25.0  # of 50 m: the made-up world's degrees are nearly all resolved
+    dates = [json.loads(path.read_text()) for path in (tmp_path / "super-resolution").iterdir()]
+    least, most = told["super_resolution"]["spectra_1_40"]["2t"]
+    member, truth = (np.sum([date[key] for date in dates], 0) for key in ("energy", "energy_of_truth"))
+    ratios = [member[k, 0, 1:41] / truth[0, 1:41] for k in range(2)]  # each member by itself: their mean has less range
+    assert (least, most) == pytest.approx((np.min(ratios), np.max(ratios)), rel=1e-5)
     assert "<h1>" in (tmp_path / "index.html").read_text()
     assert (tmp_path / "map-z500.png").stat().st_size > 1000
     kept = next((tmp_path / "super-resolution").iterdir())
