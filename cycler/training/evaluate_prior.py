@@ -34,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", default="default", help="a bundle's folder, or default")
     parser.add_argument("--data", required=True, help="nature run or zarr store that no training saw")
     parser.add_argument("--out", type=Path, required=True, help="folder; parts that lie there are not computed again")
+    beside = "another run, of the same season: how far its states agree with those of --data, as samples are to"
+    parser.add_argument("--beside", help=beside)
     parser.add_argument("--frames", type=int, default=24, help="states for the denoising error")
     parser.add_argument("--samples", type=int, default=32, help="unconditional samples")
     parser.add_argument("--dates", type=int, default=20, help="dates of the super-resolution")
@@ -101,7 +103,7 @@ def _sampled(bundle: Bundle, data: Dataset, args: argparse.Namespace) -> tuple[F
     from dacycle.cycler.assimilation.prior import load_prior
     from dacycle.cycler.training.unconditional import unconditional
 
-    prior, samples, truths = None, [], []
+    prior, samples = None, []
     for number, frame in enumerate(_spread(data, args.samples)):
         path, time = args.out / "samples" / f"{number:02d}.npy", data.times[frame]
         if not path.exists():
@@ -112,14 +114,19 @@ def _sampled(bundle: Bundle, data: Dataset, args: argparse.Namespace) -> tuple[F
             path.with_suffix(".part").replace(path)
             print(f"sample {number + 1} of {args.samples}", flush=True)
         samples.append(_normalised(bundle, np.load(path), time))
-        truths.append(_normalised(bundle, state(data, bundle.channels, frame), time))
-    return np.stack(samples), np.stack(truths)
+    return np.stack(samples), _states(bundle, data, args.samples)
 
 
 def _halves(bundle: Bundle, data: Dataset, count: int) -> tuple[FloatArray, FloatArray]:
     """``count`` true states of each half of the run: how far two samples of the very same world agree."""
-    states = [_normalised(bundle, state(data, bundle.channels, k), data.times[k]) for k in _spread(data, 2 * count)]
-    return np.stack(states[:count]), np.stack(states[count:])
+    states = _states(bundle, data, 2 * count)
+    return states[:count], states[count:]
+
+
+def _states(bundle: Bundle, data: Dataset, count: int) -> FloatArray:
+    """``count`` true states (count, channels, nlat, nlon), as normalised anomalies."""
+    frames = _spread(data, count)
+    return np.stack([_normalised(bundle, state(data, bundle.channels, k), data.times[k]) for k in frames])
 
 
 def _normalised(bundle: Bundle, state: FloatArray, time: datetime) -> FloatArray:
@@ -131,16 +138,20 @@ def _samples(bundle: Bundle, data: Dataset, args: argparse.Namespace) -> dict[st
 
     samples, truths = _sampled(bundle, data, args)
     names, ratio = bundle.card.channels, spectral_ratio(samples, truths, bundle.grid)
-    halves = spectral_ratio(*_halves(bundle, data, len(samples)), bundle.grid)
+    compared = {"samples": ratio, "truth": spectral_ratio(*_halves(bundle, data, len(samples)), bundle.grid)}
+    if args.beside:
+        other = _states(bundle, open_dataset(args.beside, bundle.grid.shape), len(samples))
+        compared["beside"] = spectral_ratio(other, truths, bundle.grid)
     bands: dict[str, dict[str, list[float]]] = {}
     agreements: dict[str, dict[str, float]] = {}
     for first, last, factor in BANDS:
-        part, of_truth = (each[:, first : last + 1] for each in (ratio, halves))
+        parts = {name: each[:, first : last + 1] for name, each in compared.items()}
+        part = parts["samples"]
         if part.shape[1] == 0:
             continue
         ranges = zip(names, part.min(1).tolist(), part.max(1).tolist(), strict=True)
         bands[f"{first}-{last}"] = {name: [least, most] for name, least, most in ranges}
-        shares = {"samples": agreement(part, factor), "truth": agreement(of_truth, factor)}
+        shares = {name: agreement(each, factor) for name, each in parts.items()}
         agreements[f"{first}-{last}"] = {"factor": factor, **shares}
     distance = [0.5 * float(np.abs(ours - theirs).sum()) for _, ours, theirs in histograms(samples, truths)]
     std = bundle.climatology.std

@@ -56,9 +56,10 @@ def _samples(told: dict[str, Any] | None) -> list[str]:
 
 def _agreement(band: str, count: int, shares: dict[str, float]) -> str:
     """What of the spectra is as it should be; no sample can be asked to agree better than truth does with itself."""
+    other = f"; {count} true states of another run: {shares['beside']:.0%}" if "beside" in shares else ""
     return (
         f"Wavenumbers {band}, within a factor {shares['factor']:g} of truth: {shares['samples']:.0%} over all channels;"
-        f" {count} true states of the run's first half against {count} of its second: {shares['truth']:.0%}.\n"
+        f" {count} true states of the run's first half against {count} of its second: {shares['truth']:.0%}{other}.\n"
     )
 
 

@@ -365,6 +365,11 @@ def test_the_prior_is_evaluated_by_command_and_goes_on_where_it_stopped(bundle: 
     assert main(command) == 0
     assert kept.read_bytes() == content
     assert json.loads((tmp_path / "prior.json").read_text()) == told
+    # Beside itself: the very states that the samples are compared with.
+    assert main([*command, "--beside", fine]) == 0
+    beside = json.loads((tmp_path / "prior.json").read_text())["samples"]["agreement"]["1-40"]
+    assert beside == {**shares, "beside": 1.0}
+    assert "of another run: 100%." in (tmp_path / "prior.md").read_text()
 
 
 def test_osse_scores_every_method_and_goes_on_where_it_was_stopped(
