@@ -127,9 +127,12 @@ class _Runs:
     @torch.no_grad()
     def further(self, fluctuations: Fluctuations, group: Tensor) -> tuple[Tensor, Tensor]:
         """One more round: the mean variance (C, groups), and 1 - rho^2 of what is left after a step (C, groups), for
-        waves that travel as for those that stand."""
+        waves that travel as for those that stand.
+
+        A mean departure from the climate is not variance: it neither stands for fluctuations nor against them.
+        """
         steps, settling = (round(days * 24 / STEP_HOURS) for days in (self._settings.days, self._settings.settling))
-        power, along, across = torch.zeros(()), torch.zeros(()), torch.zeros(())
+        power, along, across, first = torch.zeros(()), torch.zeros(()), torch.zeros(()), torch.zeros(())
         before: Tensor | None = None
         turn = _quarter_turn(len(self._attractor.vectors))
         other = torch.arange(len(turn)) + turn
@@ -140,16 +143,17 @@ class _Runs:
             if step < settling:
                 continue
             a = self._attractor.anomaly(self._z, self._times)
-            power = power + _mean(a.square().mean(0), group)
+            power, first = power + _mean(a.square().mean(0), group), first + a.mean(0)
             if before is not None:
                 along = along + _mean((a * before).mean(0), group)
                 across = across + _mean((a * before[..., other] * turn).mean(0), group)
             before = a
         if not torch.isfinite(self._z).all():
             raise BundleError("the emulator's free run left all bounds: expected a stable one to fit fluctuations to")
-        power = power / (steps - settling)
-        pairs = steps - settling - 1
-        share = ((along / pairs).square() + (across / pairs).square()) / power.square().clamp_min(1e-30)
+        counted = steps - settling
+        standing = _mean((first / counted).square(), group)
+        power, along, across = power / counted - standing, along / (counted - 1) - standing, across / (counted - 1)
+        share = (along.square() + across.square()) / power.square().clamp_min(1e-30)
         return power, (1 - share).clamp(0.02, 1.0)
 
 
@@ -161,14 +165,16 @@ def _quarter_turn(degrees: int) -> Tensor:
 
 
 def _climate(lucie: Lucie, attractor: Attractor, data: EmulatorData, group: Tensor) -> Tensor:
-    """The variances (C, groups) of the channels, about the attractor's climate of the date."""
-    total, count = torch.zeros(len(lucie.channels), len(attractor.cell)), 0
+    """The variances (C, groups) of anomalies from the climate of the date, about their mean."""
+    total, count = torch.zeros(2, len(lucie.channels), len(attractor.cell)), 0
     for first in range(0, len(data.times), BATCH):
         part = slice(first, first + BATCH)
         z = lucie.standardise(torch.from_numpy(data.states[part]))
-        total += attractor.anomaly(z, data.times[part]).square().sum(0)
+        a = attractor.anomaly(z, data.times[part])
+        total += torch.stack([a.sum(0), a.square().sum(0)])
         count += len(z)
-    return _mean(total / count, group).clamp_min(1e-30)
+    mean, square = total / count
+    return _mean(square - mean.square(), group).clamp_min(1e-30)
 
 
 def _roots(attractor: Attractor) -> Tensor:

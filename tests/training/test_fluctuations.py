@@ -97,8 +97,9 @@ def test_groups_are_the_sine_and_cosine_of_a_degree_and_order() -> None:
     assert int(group.max()) + 1 == DEGREES * (DEGREES + 1) // 2
 
 
-def damped(attractor: bool = True, left: float = LEFT, turn: int = 0) -> Lucie:
-    """Every step leaves that share of the anomaly, so many points further east: weather that nobody can foresee."""
+def damped(attractor: bool = True, left: float = LEFT, turn: int = 0, push: Tensor | None = None) -> Lucie:
+    """Every step leaves that share of the anomaly, so many points further east: weather that nobody can foresee.
+    A ``push`` at each leads away from the climate."""
     found = Lucie(
         CHANNELS,
         GRID,
@@ -106,7 +107,8 @@ def damped(attractor: bool = True, left: float = LEFT, turn: int = 0) -> Lucie:
         Statistics.blank(2, *GRID.shape),
         AttractorStatistics.blank(2, *GRID.shape),
     )
-    found.step = lambda z, insolation: (left * z.roll(turn, -1), z[:, 0])  # type: ignore[method-assign]
+    moved = torch.zeros(()) if push is None else push
+    found.step = lambda z, insolation: (left * z.roll(turn, -1) + moved, z[:, 0])  # type: ignore[method-assign]
     return found
 
 
@@ -149,6 +151,19 @@ def test_what_is_forgotten_at_once_and_waves_that_travel_take_no_more_rounds(lef
     variance = found.added[:, free] / (1 - (left * found.kept[:, free]) ** 2)
     assert float(variance.mean()) == pytest.approx(1, rel=0.07)
     assert float(variance.std()) < 0.25
+
+
+def test_a_mean_departure_from_the_climate_is_not_taken_for_variance() -> None:
+    """Pushed by 0.3 a step, a coefficient stays a standard deviation off; of its variance it lacks as much as ever."""
+    harmonics = damped().attractor.harmonics  # type: ignore[union-attr]
+    push = harmonics.synthesise(torch.full((2, len(harmonics.degree)), 1 - LEFT))
+    lucie = damped(push=push)
+    settings = FluctuationSettings(first_degree=3, rounds=30, days=15, settling=5, members=8)
+    found = fit_fluctuations(lucie, white(lucie), settings).fluctuations
+    assert found is not None
+    free = harmonics.degree >= 3
+    assert float(found.added[:, free].mean()) == pytest.approx(1 - LEFT**2, rel=0.07)
+    assert float(found.kept[:, free].mean()) == pytest.approx(1, abs=0.01)
 
 
 def test_fluctuations_found_before_are_gone_on_from() -> None:
