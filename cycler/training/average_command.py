@@ -2,7 +2,7 @@
 
 Two networks that share a beginning lie in one valley of the loss (Wortsman et al. 2022, "Model soups"). Each has
 learned the large scales of its own days by heart, in part; the mean of their weights keeps what both know, and errs
-less than either on days that neither has seen (docs/bundles.md). Climate, covariance and all statistics stay the
+less than either on days that neither has seen (docs/bundle-history.md). Climate, covariance and all statistics stay the
 bundle's; how far the network is believed (``train response``) should be found anew.
 
 OUT/bundle/  the bundle with the network between

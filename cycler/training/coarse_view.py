@@ -63,15 +63,8 @@ class CoarseView:
         x = self._state(y) + moved
         return x if self._balance is None else self._balance.control(x)
 
-    def conditioned(
-        self,
-        mean: Tensor,
-        values: Tensor,
-        variances: Tensor,
-        tolerance: float,
-        guess: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """E[y | c = ``values``] (m, channels, nlat, nlon) around ``mean``, and the weights z to begin with next time.
+    def conditioned(self, mean: Tensor, values: Tensor, variances: Tensor, tolerance: float) -> Tensor:
+        """E[y | c = ``values``] (m, channels, nlat, nlon) around ``mean``.
 
         ``variances`` (degrees, channels): V's, along the prior's eigenvectors. ``tolerance``: of the solver.
         """
@@ -80,11 +73,7 @@ class CoarseView:
         floor = FLOOR * torch.diag_embed(size.diagonal(dim1=1, dim2=2))
         values_of, vectors = torch.linalg.eigh((size + floor).double())
 
-        def power(exponent: float) -> Tensor:
-            found: Tensor = (vectors * values_of[:, None, :] ** exponent) @ vectors.transpose(-1, -2)
-            return found.float()
-
-        root, whiten = power(0.5), power(-0.5)
+        whiten = ((vectors * values_of[:, None, :] ** -0.5) @ vectors.transpose(-1, -2)).float()
 
         def back(z: Tensor) -> Tensor:
             return prior.per_degree(covariance, self.adjoint(self._even(prior.per_degree(whiten, z))))
@@ -99,10 +88,8 @@ class CoarseView:
             return (seen(prior.synthesise(back(z))) + prior.per_degree(unknown, z)).flatten(1)
 
         r = prior.per_degree(whiten, self._even(values - self.apply(mean))).flatten(1)
-        begin = None if guess is None else prior.per_degree(root, guess).flatten(1)
-        flat = conjugate_gradients(system, r, torch.ones_like(r[0]), tolerance, begin)
-        z = flat.view(values.shape)
-        return mean + prior.synthesise(back(z)), prior.per_degree(whiten, z)
+        z = conjugate_gradients(system, r, torch.ones_like(r[0]), tolerance).view(values.shape)
+        return mean + prior.synthesise(back(z))
 
     def _state(self, y: Tensor) -> Tensor:
         return y if self._balance is None else self._balance.state(y)

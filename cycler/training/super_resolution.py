@@ -2,6 +2,13 @@
 
 The coarse operator is ``fields.coarsen``: exact spectral truncation of the state to the emulator's Gaussian grid. All
 that it shows is believed exactly; nothing else is observed.
+
+Members are drawn by ancestral sampling: given x at a noise level, a state y is drawn, and x at the next one given both.
+y is no mean but a draw of N(D(x), V) on its coarse view, V the Gaussian's covariance, that guidance weighs by as well
+(optimal variances: Bao et al. 2022, arXiv 2201.06503; conditioned path by path, Matheron's rule). So every step is
+exact in a Gaussian world, however long it is. The flow without noise keeps from level to level what it could not know
+at earlier ones, when the scales that small ones follow were not yet seen: its small scales follow the coarse state too
+little (docs/methods.md).
 """
 
 from collections.abc import Sequence
@@ -28,7 +35,7 @@ __all__ = ["OPERATOR", "Refiner", "Resolved", "Resolver"]
 FloatArray = npt.NDArray[np.float32]
 OPERATOR = "spectral truncation to the emulator's grid"
 CHUNK = 4
-TOLERANCE, EXACT = 0.1, 0.003  # of the solver: on the way, where the next level corrects it; for the Gaussian's mean
+TOLERANCE, EXACT = 0.1, 0.003  # of the solver: for draws, where the next level corrects it; for the Gaussian's mean
 
 
 class Refiner:
@@ -51,7 +58,7 @@ class Refiner:
         """(channels, nlat, nlon): what the Gaussian prior expects of a state seen as ``coarse`` (channels, h, w)."""
         gaussian, values = self._prior.gaussian, self._values(coarse[None], time)
         nothing = torch.zeros(1, gaussian.channels, *gaussian.grid.shape)
-        y, _ = self._view.conditioned(nothing, values, gaussian.eigenvalues, EXACT)
+        y = self._view.conditioned(nothing, values, gaussian.eigenvalues, EXACT)
         mean: FloatArray = self._states(self._view.exactly(y, values), time)[0]
         return mean
 
@@ -61,26 +68,29 @@ class Refiner:
 
     @torch.no_grad()
     def _draw(self, values: Tensor, time: datetime, numbers: Sequence[int], seed: int) -> FloatArray:
-        """As an analysis does: from a draw of the Gaussian's posterior, under noise, down the guided flow."""
+        """From a draw of the Gaussian's posterior under noise, level by level."""
         gaussian, view, denoiser = self._prior.gaussian, self._view, self._prior.at(time)
+        ladder, _ = self._settings.plan()
         noises = [MemberNoise(seed, time, number + 1) for number in numbers]
 
-        def white(*shape: int) -> Tensor:
-            return torch.stack([noise.draw(shape) for noise in noises])
+        def coloured(eigenvalues: Tensor) -> Tensor:
+            white = torch.stack([noise.draw((gaussian.channels, gaussian.harmonics.lmax**2)) for noise in noises])
+            return gaussian.synthesise(gaussian.per_degree(gaussian.from_eigenvalues(eigenvalues.sqrt()), white))
 
-        weights: Tensor | None = None
+        def unit() -> Tensor:
+            return torch.stack([noise.draw((gaussian.channels, *gaussian.grid.shape)) for noise in noises]) / area
 
-        def guided(x: Tensor, sigma: Tensor) -> Tensor:
-            nonlocal weights
+        def seen(y: Tensor, variances: Tensor) -> Tensor:
+            return view.exactly(view.conditioned(y, values, variances, TOLERANCE), values)
+
+        def drawn(x: Tensor, sigma: Tensor) -> Tensor:
+            level, y = float(sigma[0]), denoiser(x, sigma)
             variances = gaussian.posterior_eigenvalues(sigma[0])
-            y, weights = view.conditioned(denoiser(x, sigma), values, variances, TOLERANCE, weights)
-            return view.exactly(y, values)
+            return seen(y + coloured(variances) if level > ladder[-1] else y, variances)
 
-        ladder, solver = self._settings.plan()
-        y = gaussian.synthesise(gaussian.colour(white(gaussian.channels, gaussian.harmonics.lmax**2)))
-        y, _ = view.conditioned(y, values, gaussian.eigenvalues, TOLERANCE)
-        noise = white(gaussian.channels, *gaussian.grid.shape) / gaussian.weights.sqrt()
-        return self._states(sample(guided, y + ladder[0] * noise, ladder, solver=solver), time)
+        area = gaussian.weights.sqrt()
+        x = seen(coloured(gaussian.eigenvalues), gaussian.eigenvalues) + ladder[0] * unit()
+        return self._states(sample(drawn, x, ladder, solver="stochastic", noise=unit), time)
 
     def _states(self, y: Tensor, time: datetime) -> FloatArray:
         climatology = self._bundle.climatology

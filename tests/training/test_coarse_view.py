@@ -1,7 +1,6 @@
 """What a coarse grid shows of a state and what follows for the rest, against dense algebra."""
 
 from datetime import UTC, datetime
-from functools import partial
 
 import numpy as np
 import pytest
@@ -9,13 +8,13 @@ import torch
 from torch import Tensor
 
 from dacycle.cycler.assimilation.balance import Balance
-from dacycle.cycler.assimilation.conjugate_gradients import conjugate_gradients
 from dacycle.cycler.assimilation.fields import coarsen, regrid
 from dacycle.cycler.assimilation.gaussian import GaussianPrior
 from dacycle.cycler.assimilation.smoothing import Smoothing
 from dacycle.cycler.bundle import Bundle
-from dacycle.cycler.training import coarse_view
+from dacycle.cycler.training import coarse_view, super_resolution
 from dacycle.cycler.training.coarse_view import CoarseView
+from dacycle.cycler.training.free_run import zonal_spectrum
 from dacycle.cycler.training.super_resolution import Refiner
 from dacycle.emulators.grid import gaussian_grid
 
@@ -85,13 +84,9 @@ def test_conditioning_is_the_closed_form(view: CoarseView, monkeypatch: pytest.M
     v = torch.einsum("kcd,kj->ckdj", spread, torch.eye(len(spread), dtype=torch.float64)).reshape(h.shape[1], -1)
     away = values.flatten().double() - h @ mean.flatten().double()
     expected = mean.flatten() + v @ h.T @ torch.linalg.solve(h @ v @ h.T, away)
-    found, weights = view.conditioned(known.synthesise(mean), values, known.eigenvalues, 1e-5)
+    found = view.conditioned(known.synthesise(mean), values, known.eigenvalues, 1e-5)
     error = known.analyse(found).flatten() - expected
     assert error.norm() < 0.01 * (expected - mean.flatten()).norm()
-    # Begun where it ended, the solver has nothing to do.
-    monkeypatch.setattr(coarse_view, "conjugate_gradients", partial(conjugate_gradients, limit=0))
-    again, _ = view.conditioned(known.synthesise(mean), values, known.eigenvalues, 1e-2, weights)
-    torch.testing.assert_close(again, found, rtol=1e-3, atol=1e-3)
 
 
 def test_what_is_put_right_is_seen_exactly_and_leaves_smaller_scales(view: CoarseView) -> None:
@@ -120,4 +115,25 @@ def test_a_gaussian_pair_of_members_has_the_posterior_mean_and_the_coarse_state(
     mean, expected = members.mean(0), refiner.gaussian_mean(coarse, TIME)
     apart = np.sqrt(np.square((mean - expected) / std)[dry].mean())
     spread = np.sqrt(np.square((members[0] - members[1]) / 2 / std)[dry].mean())
-    assert apart < 0.1 * spread
+    assert apart < 0.15 * spread  # what the solver leaves: a tenth of what is to be explained
+
+
+def test_members_of_a_gaussian_world_have_its_energy_with_few_levels(
+    balanced_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Truth and a draw given its coarse view have one distribution."""
+    torch.set_num_threads(1)
+    monkeypatch.setattr(coarse_view, "FLOOR", 1e-4)
+    monkeypatch.setattr(super_resolution, "TOLERANCE", 1e-3)
+    bundle, refiner = balanced_bundle, Refiner(balanced_bundle, 3)
+    refiner._prior.gaussian.rest.zero_()  # white beyond the truncation, of which draws have the mean alone
+    truths = refiner._states(refiner._prior.gaussian.sample(96, generator())[1], TIME)
+    members = refiner.refine(coarsen(bundle, truths), TIME, 5)
+    dry = [k for k, c in enumerate(bundle.channels) if c.variable != "q"]
+    mean, std = bundle.climatology.mean(TIME), bundle.climatology.std
+    found, expected = (
+        np.mean([zonal_spectrum((x - mean) / std, bundle.grid)[dry] for x in each], 0) for each in (members, truths)
+    )
+    unseen = slice(bundle.coarse.shape[0], None)
+    ratio = found[:, unseen].sum(1) / expected[:, unseen].sum(1)
+    assert float(ratio.mean()) == pytest.approx(1, abs=0.1)  # of 96 states some hundredths are chance
