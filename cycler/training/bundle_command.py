@@ -214,7 +214,8 @@ def _emulator(location: str) -> "tuple[NetworkCard, dict[str, Any], Path]":
     if _is_bundle(location):
         bundle = open_bundle(location)
         return bundle.card.emulator, bundle.card.training.get("emulator", {}), bundle.path / "emulator.safetensors"
-    return *read_card(Path(location)), Path(location) / "emulator.safetensors"
+    network, told = read_card(Path(location))
+    return network, {**told.pop("training", {}), **told}, Path(location) / "emulator.safetensors"
 
 
 def _read(path: Path) -> dict[str, Any]:
