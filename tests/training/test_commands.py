@@ -135,7 +135,7 @@ def test_a_bundle_is_given_another_emulator_and_keeps_all_else(
     assert (after.card.name, after.card.version) == ("mixed", "7")
     assert after.card.emulator.arguments["layers"] == 2
     assert after.card.training["prior"] == before.card.training["prior"]
-    assert after.card.training["emulator"]["training"]["steps"] == 2
+    assert after.card.training["emulator"]["steps"] == 2
     state = np.zeros((1, 17, 16, 32), np.float32)
     moved = load_emulator(after).forecast(torch.as_tensor(state), datetime(2001, 1, 1, tzinfo=UTC), 6)
     assert moved.shape == state.shape
