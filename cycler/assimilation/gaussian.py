@@ -124,9 +124,11 @@ class GaussianPrior(nn.Module):
         white = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=generator.device)
         return white.to(like.device) / self.weights.sqrt()
 
-    def colour(self, white: Tensor) -> Tensor:
-        """Standard normal coefficients (n, channels, L*L) -> a draw of the prior in scaled coefficients."""
-        return self.per_degree(self.from_eigenvalues(self.eigenvalues.sqrt()), white)
+    def colour(self, white: Tensor, eigenvalues: Tensor | None = None) -> Tensor:
+        """Standard normal coefficients (n, channels, L*L) -> a draw of the prior in scaled coefficients; or of what has
+        other ``eigenvalues`` (lmax, channels), as a posterior has."""
+        variances = self.eigenvalues if eigenvalues is None else eigenvalues
+        return self.per_degree(self.from_eigenvalues(variances.sqrt()), white)
 
     def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """``count`` draws: scaled coefficients (count, channels, L*L) and fields (count, channels, nlat, nlon)."""

@@ -102,7 +102,7 @@ class CoarseView:
         """(degrees, channels, channels): covariance of ``_even`` H y per degree, as some draws have it."""
         prior, generator = self._prior, torch.Generator().manual_seed(0)
         white = torch.randn(DRAWS, prior.channels, prior.harmonics.lmax**2, generator=generator)
-        drawn = prior.synthesise(prior.per_degree(prior.from_eigenvalues(variances.sqrt()), white))
+        drawn = prior.synthesise(prior.colour(white, variances))
         parts = by_degree(self._even(self.apply(drawn)))
         moments = torch.stack([torch.einsum("ncm,nkm->ck", part, part) for part in parts])
         return torch.stack([pool(moments, self._modes, degree) for degree in range(len(parts))])

@@ -75,7 +75,7 @@ class Refiner:
 
         def coloured(eigenvalues: Tensor) -> Tensor:
             white = torch.stack([noise.draw((gaussian.channels, gaussian.harmonics.lmax**2)) for noise in noises])
-            return gaussian.synthesise(gaussian.per_degree(gaussian.from_eigenvalues(eigenvalues.sqrt()), white))
+            return gaussian.synthesise(gaussian.colour(white, eigenvalues))
 
         def unit() -> Tensor:
             return torch.stack([noise.draw((gaussian.channels, *gaussian.grid.shape)) for noise in noises]) / area

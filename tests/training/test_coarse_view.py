@@ -97,9 +97,12 @@ def test_what_is_put_right_is_seen_exactly_and_leaves_smaller_scales(view: Coars
     torch.testing.assert_close(view.exactly(found, values), found, rtol=1e-4, atol=1e-4)
 
 
-def test_a_gaussian_pair_of_members_has_the_posterior_mean_and_the_coarse_state(balanced_bundle: Bundle) -> None:
+def test_a_gaussian_pair_of_members_has_the_posterior_mean_and_the_coarse_state(
+    balanced_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The tiny prior's network adds nothing, so members are draws of a Gaussian: what is random cancels in pairs."""
     torch.set_num_threads(1)
+    monkeypatch.setattr(super_resolution, "TOLERANCE", 0.01)  # what the solver leaves of a tenth would not cancel
     bundle = balanced_bundle
     refiner = Refiner(bundle, 8)
     grid, std = bundle.grid, bundle.climatology.std
@@ -115,7 +118,7 @@ def test_a_gaussian_pair_of_members_has_the_posterior_mean_and_the_coarse_state(
     mean, expected = members.mean(0), refiner.gaussian_mean(coarse, TIME)
     apart = np.sqrt(np.square((mean - expected) / std)[dry].mean())
     spread = np.sqrt(np.square((members[0] - members[1]) / 2 / std)[dry].mean())
-    assert apart < 0.15 * spread  # what the solver leaves: a tenth of what is to be explained
+    assert apart < 0.1 * spread
 
 
 def test_members_of_a_gaussian_world_have_its_energy_with_few_levels(
